@@ -1,1 +1,11 @@
-export {};
+export * from './errors.ts';
+export * from './ids.ts';
+export * from './lifecycle.ts';
+export * from './snapshot.ts';
+export * from './guest/control.ts';
+export * from './guest/process.ts';
+export * from './guest/frames.ts';
+export * from './api/sprite.ts';
+export * from './api/checkpoint.ts';
+export * from './api/session.ts';
+export * from './api/host.ts';

@@ -1,0 +1,56 @@
+import * as z from 'zod';
+import { signalName } from '../guest/process.ts';
+
+/** A running session of `GET …/exec`. `is_active` means that a client is attached. */
+export const session = z
+  .strictObject({
+    id: z.string(),
+    command: z.string(),
+    workdir: z.string(),
+    created: z.iso.datetime(),
+    tty: z.boolean(),
+    bytes_per_second: z.number(),
+    is_active: z.boolean(),
+    last_activity: z.iso.datetime(),
+  })
+  .meta({ id: 'Session' });
+export type Session = z.output<typeof session>;
+
+export const listSessionsResponse = z.strictObject({ count: z.int(), sessions: z.array(session) }).meta({ id: 'SessionList' });
+
+/** A signal as clients write it: with or without SIG, in any case. Output is without SIG. */
+export const signalText = z
+  .string()
+  .max(16)
+  .transform((text) => text.toUpperCase().replace(/^SIG/, ''))
+  .pipe(signalName);
+
+/** Text messages from server to client on an exec socket. */
+export type ExecServerMessage =
+  | { type: 'session_info'; session_id: string; command: string; created: number; cols: number; rows: number; is_owner: boolean; tty: boolean }
+  | { type: 'exit'; exit_code: number; code: number; session_id: string; reason?: string }
+  | { type: 'lost'; session_id: string; reason: string }
+  | { type: 'error'; message: string; error: string; code: string }
+  | { type: 'debug'; msg: string };
+
+/** Text messages from client to server on an exec socket. Unknown types are ignored: newer clients may say more. */
+export const execClientMessage = z.union([
+  z.object({ type: z.literal('resize'), cols: z.int().min(1).max(65_535), rows: z.int().min(1).max(65_535) }),
+  z.object({ type: z.literal('signal'), signal: signalText }),
+]);
+export type ExecClientMessage = z.output<typeof execClientMessage>;
+
+/** Stream bytes of non-TTY exec frames and of HTTP exec chunks. */
+export const streamByte = { stdin: 0, stdout: 1, stderr: 2, exit: 3, stdinEof: 4 } as const;
+
+/** A line of `POST …/exec/{id}/kill` (NDJSON). */
+export const killLine = z
+  .strictObject({
+    type: z.enum(['signal', 'timeout', 'exited', 'killed', 'error', 'complete']),
+    message: z.string().optional(),
+    signal: z.string().optional(),
+    pid: z.int().optional(),
+    exit_code: z.int().optional(),
+  })
+  .meta({ id: 'KillLine' });
+export type KillLine = z.output<typeof killLine>;
