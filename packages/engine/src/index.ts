@@ -4,3 +4,4 @@ export * from './interfaces/pool-store.ts';
 export * from './interfaces/repository.ts';
 export * from './interfaces/session-keeper.ts';
 export * from './interfaces/vm-driver.ts';
+export * from './service.ts';
