@@ -1,0 +1,122 @@
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { SylphError } from '@sylph/model';
+import { stringify as stringifyToml } from 'smol-toml';
+import { customizeScript } from './customize.ts';
+import { debianSources } from './debian-sources.ts';
+import { contentDigest, makeDisk, storedBytes } from './disk.ts';
+import { imageManifest, type ImageManifest } from './manifests.ts';
+import { run, type Progress } from './run.ts';
+import { runContained } from './sandbox.ts';
+import { specDigest, type ImageSpec } from './spec.ts';
+import { Staging } from './staging.ts';
+
+const buildTimeoutMs = 90 * 60_000;
+const queryTimeoutMs = 60_000;
+
+/** What {@link buildImage} needs. */
+export interface BuildImageOptions {
+  spec: ImageSpec;
+  /** Directory of images, `<digest>/{rootfs.img,image.json}`; the build happens inside it. */
+  outDir: string;
+  progress?: Progress;
+  signal?: AbortSignal;
+}
+
+/**
+ * Builds a root disk from its spec and publishes it as `outDir/<digest>`. Takes a minute or two for a small image and needs root and a
+ * Debian mirror. A failed or aborted build leaves nothing behind. Throws `host_unfit` when the machine cannot build.
+ */
+export async function buildImage({ spec, outDir, progress = () => {}, signal }: BuildImageOptions): Promise<ImageManifest> {
+  requireBuilder();
+  await using staging = await Staging.create(outDir);
+  const tree = join(staging.dir, 'tree');
+  const disk = join(staging.dir, 'rootfs.img');
+  await makeTree(spec, tree, staging.dir, progress, signal);
+  const packages = await debianVersions(tree, signal);
+  const npm = await npmVersions(tree);
+  progress(`writing the disk: ${Object.keys(packages).length} packages, ${spec.size_gb} GB`);
+  const diskBytes = spec.size_gb * 1e9;
+  await makeDisk(tree, disk, { diskBytes: diskBytes - (diskBytes % 4096), progress, signal });
+  await rm(tree, { recursive: true });
+  progress('hashing the disk');
+  const manifest: ImageManifest = imageManifest.parse({
+    version: 1,
+    name: spec.name,
+    digest: await contentDigest(disk, signal),
+    description: spec.description,
+    suite: spec.suite,
+    specDigest: specDigest(spec),
+    spec: stringifyToml(spec),
+    user: { name: spec.user.name, uid: spec.user.uid, home: `/home/${spec.user.name}`, shell: spec.user.shell },
+    diskBytes: diskBytes - (diskBytes % 4096),
+    sizeBytes: await storedBytes(disk),
+    packages,
+    npm,
+    createdAt: new Date().toISOString(),
+  } satisfies ImageManifest);
+  await writeFile(join(staging.dir, 'image.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  await staging.publish(manifest.digest);
+  return manifest;
+}
+
+function requireBuilder(): void {
+  if (process.getuid?.() !== 0) throw new SylphError('host_unfit', 'building an image needs root', { hint: 'Run it with sudo.' });
+  if (process.arch !== 'x64') throw new SylphError('host_unfit', `images are built on x86-64 machines, this one is ${process.arch}`);
+}
+
+/** Fills `tree` with the system. `scratch` takes the script and the files it installs, and is empty of them again afterwards. */
+async function makeTree(spec: ImageSpec, tree: string, scratch: string, progress: Progress, signal: AbortSignal | undefined): Promise<void> {
+  const filesDir = join(scratch, 'files');
+  const script = join(scratch, 'customize');
+  const npmHome = join(scratch, 'npm-home');
+  await mkdir(filesDir);
+  await mkdir(npmHome);
+  for (const [index, { content }] of spec.files.entries()) await writeFile(join(filesDir, String(index)), content);
+  await writeFile(script, customizeScript(spec, { filesDir, npm: ['npm'] }));
+  await chmod(script, 0o755);
+  const docs = spec.docs ? [] : ['doc', 'man', 'info', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`);
+  const licences = spec.docs ? [] : ['--dpkgopt=path-include=/usr/share/doc/*/copyright'];
+  const include = spec.packages.length > 0 ? [`--include=${spec.packages.join(',')}`] : [];
+  const options = ['--variant=minbase', '--aptopt=APT::Install-Recommends "false"', ...docs, ...licences, ...include, `--customize-hook=${script}`];
+  progress(`installing Debian ${spec.suite} with ${spec.packages.length} packages on top`);
+  await runContained('mmdebstrap', [...options, spec.suite, tree, ...(await debianSources(spec.suite))], {
+    signal,
+    timeoutMs: buildTimeoutMs,
+    onLine: progress,
+    env: buildEnvironment(npmHome),
+  });
+  for (const path of [filesDir, script, npmHome]) await rm(path, { recursive: true });
+}
+
+/** The caller's environment without what `npm run` put in, and with a home of its own for npm; its settings stay the caller's. */
+function buildEnvironment(npmHome: string): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^npm_(?!config_registry$)/i.test(name));
+  return { NPM_CONFIG_USERCONFIG: join(homedir(), '.npmrc'), ...Object.fromEntries(kept), HOME: npmHome };
+}
+
+async function debianVersions(tree: string, signal: AbortSignal | undefined): Promise<Record<string, string>> {
+  const args = [`--admindir=${join(tree, 'var/lib/dpkg')}`, '--show', '--showformat=${Package} ${Version}\\n'];
+  const text = (await run('dpkg-query', args, { collect: true, signal, timeoutMs: queryTimeoutMs })).toString();
+  return Object.fromEntries(
+    text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split(' ') as [string, string]),
+  );
+}
+
+async function npmVersions(tree: string): Promise<Record<string, string>> {
+  const root = join(tree, 'usr/local/lib/node_modules');
+  const versions: Record<string, string> = {};
+  for (const name of await readdir(root).catch(() => [])) {
+    // No directory: the image has no npm packages. A scope's directory holds the packages of that scope.
+    const names = name.startsWith('@') ? (await readdir(join(root, name))).map((child) => `${name}/${child}`) : [name];
+    for (const each of names.filter((child) => !child.startsWith('.'))) {
+      const { version } = JSON.parse(await readFile(join(root, each, 'package.json'), 'utf8')) as { version: string };
+      versions[each] = version;
+    }
+  }
+  return versions;
+}
