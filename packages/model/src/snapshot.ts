@@ -32,6 +32,8 @@ export const snapshotManifest = z.strictObject({
   image: z.strictObject({ name: z.string(), digest }),
   /** Kernel and agent: directory in guests/ they came from, agent protocol they speak. */
   guest: z.strictObject({ digest, protocol: z.literal(1) }),
+  /** Sprite whose name, machine-id and host keys are inside; null for a genesis. */
+  identity: z.string().nullable(),
   /** Machine the memory belongs to; absent in a disk snapshot. */
   machine: machineIdentity.optional(),
   /** How devices were saved: `devices` without configuration section (stopped capture), `stream` with one (live capture). */

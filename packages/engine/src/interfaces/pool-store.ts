@@ -37,51 +37,56 @@ export interface SweepReport {
  * Everything becomes visible by a rename of a finished, synced directory and vanishes by a rename before it is deleted. Snapshots never change. Copies are reflinks and hard links: cost does not grow with size.
  * Methods for one sprite are called by its actor alone, one at a time; different sprites may be used at once. Full pool: `pool_full`, nothing half-made visible.
  */
-export interface PoolStore {
+export interface PoolStore extends AsyncDisposable {
   /** Snapshot every new sprite of this key starts from. */
   genesis(key: string): Promise<Snapshot | undefined>;
   draftGenesis(key: string): Promise<SnapshotDraft>;
-  removeGenesis(key: string): Promise<void>;
-  /** Fills a draft with disk (resized), kernel and initrd of an image and a guest. */
-  fillFromImage(draft: SnapshotDraft, source: BootSource): Promise<void>;
+  /** Working directory to boot a genesis in; the caller removes it with `removeVm`. */
+  openGenesisVm(source: BootSource, manifest: SnapshotManifest, uid: number): Promise<VmDir>;
 
-  /** The sprite's directory with its first `rest/`, a copy of `snapshot`. */
-  createSprite(id: SpriteId, snapshot: Snapshot, options: { guestDigest?: Digest }): Promise<void>;
+  /** The sprite's directory with its first `rest/` and journals, copies of the snapshot's. */
+  createSprite(id: SpriteId, snapshot: Snapshot): Promise<void>;
+  /** Idempotent. */
   removeSprite(id: SpriteId): Promise<void>;
-  /** Snapshot the sprite rests in; undefined while it runs. Throws `vm_failed` with the reason when its manifest is damaged. */
+  /** Snapshot the sprite rests in; undefined while it runs. */
   rest(id: SpriteId): Promise<Snapshot | undefined>;
-  /** A draft that becomes `rest/`, replacing one that is there. */
+  /** A draft that becomes `rest/`; commit throws when there is one already. */
   draftRest(id: SpriteId): Promise<SnapshotDraft>;
-  /** Ends `rest/`: from now on the newest VM directory is the sprite. Synced. */
+  /** Ends `rest/`: from now on the newest VM directory is the sprite. Synced when it resolves. */
   dropRest(id: SpriteId): Promise<void>;
   /** Where its journals lie. */
   sessionsDir(id: SpriteId): string;
 
-  /** A new working directory from a snapshot: disk reflinked and owned by `uid`; `ram` linked when `memory`, else all zeros; kernel and initrd linked. */
-  openVm(id: SpriteId, snapshot: Snapshot, options: { uid: number; memory: boolean }): Promise<VmDir>;
+  /**
+   * A new working directory from a snapshot: `disk` reflinked and owned by `uid`, `ram` linked when `memory`, else all zeros, kernel and initrd linked (from `guestDigest` where given), `run/` owned by `uid`.
+   * The directory itself belongs to root and is readable by the group `uid` alone: a VM can neither read a neighbour's files nor swap its own.
+   */
+  openVm(id: SpriteId, snapshot: Snapshot, options: { uid: number; memory: boolean; guestDigest?: Digest }): Promise<VmDir>;
   /** VM directories that exist, newest last. */
   vmDirs(id: SpriteId): Promise<VmDir[]>;
   removeVm(dir: VmDir): Promise<void>;
-  /** A draft of a disk-only snapshot gets the VM's disk, kernel and initrd. The VM must be paused or gone. `guestDigest` swaps in another kernel and agent. */
-  fillFromVm(draft: SnapshotDraft, dir: VmDir): Promise<void>;
-  /** Kernel and initrd of a guest into a draft or VM-less snapshot draft, replacing what is there. */
-  putGuest(draft: SnapshotDraft, guestDigest: Digest): Promise<void>;
-  /** Kernel and initrd of the VM's own directory linked into a draft (memory captures fill disk, ram and dev themselves). */
-  linkGuest(draft: SnapshotDraft, dir: VmDir): Promise<void>;
-  /** All files of a snapshot into a draft: reflink and links. `diskOnly` leaves the memory out. */
-  fillFromSnapshot(draft: SnapshotDraft, snapshot: Snapshot, options?: { diskOnly?: boolean }): Promise<void>;
-  /** Facts about a working directory a lost manifest would have told. Written by `openVm`. */
+  /** Manifest a snapshot of this VM starts from: shape, image and guest; written by `openVm`. */
   vmManifest(dir: VmDir): Promise<SnapshotManifest>;
+
+  /** Fills a draft for a disk-only snapshot: the VM's disk, kernel and initrd. The VM must be paused or gone. */
+  fillFromVm(draft: SnapshotDraft, dir: VmDir): Promise<void>;
+  /** Kernel and initrd of the VM's directory into a draft: a capture writes disk, ram and dev itself. */
+  linkGuest(draft: SnapshotDraft, dir: VmDir): Promise<void>;
+  /** All files of a snapshot into a draft, journals included. */
+  fillFromSnapshot(draft: SnapshotDraft, snapshot: Snapshot): Promise<void>;
+  /** Checks what can be checked before a VM is started from a snapshot: sizes, hash of the device state. Resolves with what is wrong, undefined when nothing is. */
+  damage(snapshot: Snapshot): Promise<string | undefined>;
 
   checkpoint(id: SpriteId, checkpoint: CheckpointId): Promise<Snapshot | undefined>;
   draftCheckpoint(id: SpriteId, checkpoint: CheckpointId): Promise<SnapshotDraft>;
+  /** Idempotent. */
   removeCheckpoint(id: SpriteId, checkpoint: CheckpointId): Promise<void>;
-  /** Unnamed snapshot for a fork in progress; dispose removes it. */
+  /** Unnamed snapshot for a fork in progress; `commit` keeps it where it is until it is disposed. */
   draftTransient(): Promise<SnapshotDraft>;
 
-  /** Removes `new-*` and `rm-*`, and directories of sprites and checkpoints the repository does not know. Call before anything else, once. */
-  sweep(known: { sprites: AsyncIterable<SpriteId> | Iterable<SpriteId>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport>;
-  /** Bytes allocated below a snapshot or sprite; shared blocks count in each. */
-  allocatedBytes(path: string): Promise<number>;
+  /** Removes `new-*` and `rm-*`, and directories of sprites and checkpoints the repository does not know. Call once, before anything else. */
+  sweep(known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport>;
+  /** Bytes allocated to a snapshot's files; shared blocks count in each. */
+  allocatedBytes(snapshot: Snapshot): Promise<number>;
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
 }

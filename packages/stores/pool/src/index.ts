@@ -1,1 +1,2 @@
-export {};
+export { closePool, openPool, type OpenPool } from './mount.ts';
+export { PoolDirectory } from './store.ts';
