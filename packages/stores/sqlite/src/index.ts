@@ -1,1 +1,1 @@
-export {};
+export { openSqliteRepository } from './sqlite-repository.ts';

@@ -1,0 +1,140 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { SylphError } from '@sylph/model';
+
+/** A step of the schema. Once released it never changes: a correction is a further step. */
+interface Migration {
+  version: number;
+  name: string;
+  sql: string;
+}
+
+/** Append only. */
+const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'organizations, tokens, sprites, checkpoints, kept answers',
+    sql: `
+      create table orgs (
+        id text primary key,
+        slug text not null unique,
+        url_suffix text not null unique,
+        created_at text not null
+      ) strict;
+
+      create table tokens (
+        id text primary key,
+        org_id text not null references orgs (id),
+        secret_hash text not null,
+        description text not null,
+        created_at text not null,
+        expires_at text,
+        last_used_at text,
+        revoked_at text
+      ) strict;
+      create index tokens_by_org on tokens (org_id, created_at);
+
+      create table sprites (
+        id text primary key,
+        org_id text not null references orgs (id),
+        name text not null,
+        created_at text not null,
+        updated_at text not null,
+        labels text not null,
+        url_auth text not null,
+        private_access text not null,
+        environment text not null,
+        shape text not null,
+        idle_timeout_s integer not null,
+        image_name text not null,
+        image_digest text not null,
+        uid integer not null unique,
+        parent_sprite_id text,
+        parent_checkpoint text,
+        current_checkpoint text,
+        next_checkpoint integer not null,
+        next_session integer not null,
+        last_state text not null,
+        reason text,
+        last_running_at text,
+        last_warming_at text,
+        last_start text
+      ) strict;
+      create unique index sprites_by_name on sprites (org_id, name);
+      create index sprites_by_state on sprites (last_state) where last_state = 'awake';
+
+      -- How many sprites of an organization are in each state, kept by triggers: counting rows would cost in proportion to their number at every list.
+      create table sprite_counts (
+        org_id text not null references orgs (id),
+        last_state text not null,
+        amount integer not null,
+        primary key (org_id, last_state)
+      ) strict, without rowid;
+      create trigger sprite_counted_in after insert on sprites begin
+        insert into sprite_counts (org_id, last_state, amount) values (new.org_id, new.last_state, 1)
+          on conflict (org_id, last_state) do update set amount = amount + 1;
+      end;
+      create trigger sprite_counted_out after delete on sprites begin
+        update sprite_counts set amount = amount - 1 where org_id = old.org_id and last_state = old.last_state;
+      end;
+      create trigger sprite_counted_over after update of last_state on sprites when old.last_state <> new.last_state begin
+        update sprite_counts set amount = amount - 1 where org_id = old.org_id and last_state = old.last_state;
+        insert into sprite_counts (org_id, last_state, amount) values (new.org_id, new.last_state, 1)
+          on conflict (org_id, last_state) do update set amount = amount + 1;
+      end;
+
+      create table checkpoints (
+        ordinal integer primary key autoincrement,
+        sprite_id text not null references sprites (id) on delete cascade,
+        id text not null,
+        created_at text not null,
+        comment text not null,
+        is_auto integer not null,
+        parent text,
+        kind text not null,
+        size_bytes integer not null,
+        damaged integer not null,
+        unique (sprite_id, id)
+      ) strict;
+      create index checkpoints_by_sprite on checkpoints (sprite_id, ordinal);
+
+      create table idempotency (
+        org_id text not null references orgs (id),
+        key text not null,
+        request_hash text not null,
+        status integer not null,
+        body text not null,
+        created_at text not null,
+        primary key (org_id, key)
+      ) strict;
+      create index idempotency_by_age on idempotency (created_at);
+    `,
+  },
+];
+
+/** Version a database has after {@link migrate}. */
+export const schemaVersion = migrations.length;
+
+/**
+ * Brings a database to the present schema, all steps in one transaction; several processes may do it at once.
+ * Throws `host_unfit` when the database was written by a newer version.
+ */
+export function migrate(database: DatabaseSync): void {
+  database.exec('begin immediate');
+  try {
+    database.exec('create table if not exists schema_version (version integer primary key, name text not null, applied_at text not null) strict');
+    const { version } = database.prepare('select coalesce(max(version), 0) as version from schema_version').get() as { version: number };
+    if (version > schemaVersion) {
+      throw new SylphError('host_unfit', `the database has schema version ${version}; this program knows ${schemaVersion}`, {
+        hint: 'A newer sylphd has used this data directory. Run that version, or give another --data-dir.',
+      });
+    }
+    for (const migration of migrations.filter((step) => step.version > version)) {
+      database.exec(migration.sql);
+      database.prepare('insert into schema_version (version, name, applied_at) values (?, ?, ?)').run(migration.version, migration.name, new Date().toISOString());
+    }
+    database.exec('commit');
+  } catch (error) {
+    database.exec('rollback');
+    throw error;
+  }
+}

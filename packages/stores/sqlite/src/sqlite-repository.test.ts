@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, it } from 'node:test';
+import type { Repository } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
+import { plainSprite, repositorySuite } from './repository-suite.ts';
+import { openSqliteRepository } from './sqlite-repository.ts';
+
+class TempDir implements AsyncDisposable {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  static async make(): Promise<TempDir> {
+    return new TempDir(await mkdtemp(join(tmpdir(), 'sylph-sqlite-')));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true });
+  }
+}
+
+repositorySuite('sqlite', async () => {
+  const dir = await TempDir.make();
+  const repository = openSqliteRepository(join(dir.path, 'sylph.db'));
+  const dispose = repository[Symbol.asyncDispose].bind(repository);
+  repository[Symbol.asyncDispose] = async () => {
+    await dispose();
+    await dir[Symbol.asyncDispose]();
+  };
+  return repository;
+});
+
+describe('sqlite', () => {
+  it('keeps everything across opening again, readable by the owner only', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    const write = async (repository: Repository): Promise<void> => {
+      await using _ = repository;
+      await repository.insertSprite(plainSprite(await repository.ensureOrg('acme'), 'one'), 1000);
+    };
+    await write(openSqliteRepository(path));
+    await using repository = openSqliteRepository(path);
+    const org = await repository.ensureOrg('acme');
+    assert.equal((await repository.spriteByName(org.id, 'one'))?.uid, 1000);
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+    assert.equal((await stat(`${path}-wal`)).mode & 0o777, 0o600);
+  });
+
+  it('refuses a database of a newer version and leaves it alone', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    await openSqliteRepository(path)[Symbol.asyncDispose]();
+    const newer = new DatabaseSync(path);
+    newer.prepare('insert into schema_version (version, name, applied_at) values (99, ?, ?)').run('from the future', '');
+    newer.close();
+    assert.throws(() => openSqliteRepository(path), (error) => error instanceof SylphError && error.code === 'host_unfit' && /version 99/.test(error.message));
+  });
+
+  it('refuses a row that people have damaged', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    await using repository = openSqliteRepository(path);
+    const org = await repository.ensureOrg('acme');
+    const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
+    const raw = new DatabaseSync(path);
+    raw.prepare('update sprites set labels = ?').run('{"not": "a list"}');
+    raw.close();
+    await assert.rejects(repository.sprite(id));
+  });
+
+  it('serves several processes at once, from the first migration on', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    const program = `
+      import { openSqliteRepository } from ${JSON.stringify(new URL('./sqlite-repository.ts', import.meta.url).href)};
+      import { plainSprite } from ${JSON.stringify(new URL('./repository-suite.ts', import.meta.url).href)};
+      await using repository = openSqliteRepository(${JSON.stringify(path)});
+      const org = await repository.ensureOrg('acme');
+      for (let n = 0; n < 25; n++) await repository.insertSprite(plainSprite(org, 'p' + process.pid + '-' + n), 1000);
+    `;
+    const children = [1, 2, 3].map(() => spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: ['ignore', 'inherit', 'inherit'] }));
+    const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]));
+    assert.deepEqual(codes, [0, 0, 0]);
+    await using repository = openSqliteRepository(path);
+    const org = await repository.ensureOrg('acme');
+    const all = await repository.listSprites({ orgId: org.id, limit: 1000 });
+    assert.deepEqual(all.map(({ uid }) => uid).toSorted((a, b) => a - b), Array.from({ length: 75 }, (_, index) => 1000 + index));
+  });
+
+  it('answers lists, counts and names from indexes', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    await openSqliteRepository(path)[Symbol.asyncDispose]();
+    const database = new DatabaseSync(path);
+    const plan = (query: string): string => database.prepare(`explain query plan ${query}`).all().map((row) => String(row['detail'])).join('; ');
+    assert.match(plan(`select * from sprites where org_id = 'o' and name >= 'a' and name < 'b' and name > 'ab' order by name limit 50`), /SEARCH sprites USING INDEX sprites_by_name/);
+    assert.doesNotMatch(plan(`select * from sprites where org_id = 'o' and name > 'ab' order by name limit 50`), /B-TREE/);
+    assert.match(plan(`select last_state, sum(amount) from sprite_counts where org_id = 'o' group by last_state`), /SEARCH sprite_counts USING PRIMARY KEY/);
+    assert.match(plan(`select * from sprites where last_state = 'awake'`), /USING INDEX sprites_by_state/);
+    assert.match(plan(`select * from checkpoints where sprite_id = 's' order by ordinal desc`), /USING INDEX checkpoints_by_sprite/);
+    database.close();
+  });
+});

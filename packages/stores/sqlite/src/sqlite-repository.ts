@@ -1,0 +1,306 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { chmodSync, closeSync, openSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import type { CheckpointRow, IdempotencyRow, OrgRow, Repository, SpriteRow, TokenRow } from '@sylph/engine';
+import { SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
+import { CamelCasePlugin, Kysely, sql } from 'kysely';
+import { isDuplicate, translate } from './failures.ts';
+import { migrate } from './migrations.ts';
+import { NodeSqliteDialect } from './node-sqlite-dialect.ts';
+import { rows, type Tables } from './rows.ts';
+
+/** How long a statement waits for another process's write. Writes are a few milliseconds long. */
+const busyTimeoutMs = 5_000;
+/** Ids read at once by `spriteIds`. */
+const idPageSize = 1_000;
+/** A token's last use is written at most this often. */
+const touchIntervalMs = 60_000;
+/** Length of an organization's URL suffix, see `maxNameLength` in the model. */
+const suffixLength = 6;
+const suffixAlphabet = 'abcdefghijklmnopqrstuvwxyz0123456789';
+
+/**
+ * Opens the database at `path`, making and migrating it as needed. Readable by its owner only. Several processes may have it open at once.
+ * Throws `host_unfit` for a database of a newer version.
+ */
+export function openSqliteRepository(path: string): Repository {
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+  const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: busyTimeoutMs });
+  try {
+    database.exec('pragma journal_mode = wal');
+    database.exec('pragma synchronous = full');
+    migrate(database);
+  } catch (error) {
+    database.close();
+    throw translate(error);
+  }
+  return new SqliteRepository(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database), plugins: [new CamelCasePlugin()] }));
+}
+
+class SqliteRepository implements Repository {
+  readonly #db: Kysely<Tables>;
+
+  constructor(db: Kysely<Tables>) {
+    this.#db = db;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#db.destroy();
+  }
+
+  orgBySlug(slug: string): Promise<OrgRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('orgs').selectAll().where('slug', '=', slug).executeTakeFirst();
+      return row && rows.org(row);
+    });
+  }
+
+  org(id: string): Promise<OrgRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('orgs').selectAll().where('id', '=', id).executeTakeFirst();
+      return row && rows.org(row);
+    });
+  }
+
+  ensureOrg(slug: string): Promise<OrgRow> {
+    return run(async () => {
+      for (;;) {
+        const known = await this.orgBySlug(slug);
+        if (known !== undefined) return known;
+        const row: OrgRow = { id: randomUUID(), slug, urlSuffix: randomSuffix(), createdAt: new Date().toISOString() };
+        // Another process may make the same one, and a suffix may be taken by chance: look again, or draw again.
+        await this.#db.insertInto('orgs').values(row).onConflict((conflict) => conflict.doNothing()).execute();
+      }
+    });
+  }
+
+  insertToken(row: TokenRow): Promise<void> {
+    return run(async () => {
+      await this.#db.insertInto('tokens').values(row).execute();
+    });
+  }
+
+  token(id: string): Promise<TokenRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
+      return row && rows.token(row);
+    });
+  }
+
+  tokens(orgId?: string): Promise<TokenRow[]> {
+    return run(async () => {
+      let query = this.#db.selectFrom('tokens').selectAll().orderBy('createdAt').orderBy('id');
+      if (orgId !== undefined) query = query.where('orgId', '=', orgId);
+      return (await query.execute()).map(rows.token);
+    });
+  }
+
+  revokeToken(id: string, at: string): Promise<boolean> {
+    return run(async () => {
+      const { numUpdatedRows } = await this.#db.updateTable('tokens').set({ revokedAt: at }).where('id', '=', id).where('revokedAt', 'is', null).executeTakeFirst();
+      return numUpdatedRows > 0n;
+    });
+  }
+
+  touchToken(id: string, at: string): Promise<void> {
+    return run(async () => {
+      const before = new Date(Date.parse(at) - touchIntervalMs).toISOString();
+      await this.#db
+        .updateTable('tokens')
+        .set({ lastUsedAt: at })
+        .where('id', '=', id)
+        .where((where) => where.or([where('lastUsedAt', 'is', null), where('lastUsedAt', '<=', before)]))
+        .execute();
+    });
+  }
+
+  insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
+    return run(() =>
+      this.#db.transaction().execute(async (trx) => {
+        const complete: SpriteRow = { ...row, uid: await lowestFreeUid(trx, uidBase) };
+        try {
+          await trx.insertInto('sprites').values(rows.toSprite(complete)).execute();
+        } catch (error) {
+          throw isDuplicate(error, 'sprites.name') ? nameTaken(row.name, error) : error;
+        }
+        return complete;
+      }),
+    );
+  }
+
+  sprite(id: SpriteId): Promise<SpriteRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('sprites').selectAll().where('id', '=', id).executeTakeFirst();
+      return row && rows.sprite(row);
+    });
+  }
+
+  spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('sprites').selectAll().where('orgId', '=', orgId).where('name', '=', name).executeTakeFirst();
+      return row && rows.sprite(row);
+    });
+  }
+
+  listSprites(query: { orgId: string; prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteRow[]> {
+    return run(async () => {
+      let select = this.#db.selectFrom('sprites').selectAll().where('orgId', '=', query.orgId).orderBy('name').limit(query.limit);
+      if (query.after !== undefined) select = select.where('name', '>', query.after);
+      // A range rather than LIKE: the index serves it, and the prefix needs no escaping. Names are ASCII, so U+FFFF sorts after all of them.
+      if (query.prefix) select = select.where('name', '>=', query.prefix).where('name', '<', `${query.prefix}\uffff`);
+      return (await select.execute()).map(rows.sprite);
+    });
+  }
+
+  countSprites(orgId?: string): Promise<Record<SpriteRow['lastState'], number>> {
+    return run(async () => {
+      let query = this.#db.selectFrom('spriteCounts').select(['lastState', (select) => select.fn.sum<number>('amount').as('amount')]).groupBy('lastState');
+      if (orgId !== undefined) query = query.where('orgId', '=', orgId);
+      const counts = { new: 0, awake: 0, memory: 0, disk: 0, failed: 0 };
+      for (const { lastState, amount } of await query.execute()) counts[lastState] = amount;
+      return counts;
+    });
+  }
+
+  async *spriteIds(): AsyncIterable<SpriteId> {
+    let after = '';
+    for (;;) {
+      const page = await run(() => this.#db.selectFrom('sprites').select('id').where('id', '>', after).orderBy('id').limit(idPageSize).execute());
+      for (const { id } of page) yield id;
+      if (page.length < idPageSize) return;
+      after = page.at(-1)?.id ?? after;
+    }
+  }
+
+  awakeSprites(): Promise<SpriteRow[]> {
+    return run(async () => {
+      // The literal lets SQLite use the partial index.
+      const found = await this.#db.selectFrom('sprites').selectAll().where(sql<boolean>`last_state = 'awake'`).execute();
+      return found.map(rows.sprite);
+    });
+  }
+
+  updateSprite(id: SpriteId, patch: Partial<Omit<SpriteRow, 'id' | 'orgId' | 'uid'>>): Promise<SpriteRow> {
+    return run(async () => {
+      const values = rows.toSpritePatch(patch);
+      if (Object.keys(values).length === 0) return found(await this.sprite(id));
+      try {
+        const row = await this.#db.updateTable('sprites').set(values).where('id', '=', id).returningAll().executeTakeFirst();
+        return found(row && rows.sprite(row));
+      } catch (error) {
+        throw patch.name !== undefined && isDuplicate(error, 'sprites.name') ? nameTaken(patch.name, error) : error;
+      }
+    });
+  }
+
+  takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession'): Promise<number> {
+    return run(async () => {
+      const row = await this.#db
+        .updateTable('sprites')
+        .set((set) => ({ [counter]: set(counter, '+', 1) }))
+        .where('id', '=', id)
+        .returning(counter)
+        .executeTakeFirst();
+      return found(row)[counter] - 1;
+    });
+  }
+
+  removeSprite(id: SpriteId): Promise<void> {
+    return run(async () => {
+      await this.#db.deleteFrom('sprites').where('id', '=', id).execute();
+    });
+  }
+
+  insertCheckpoint(row: CheckpointRow): Promise<void> {
+    return run(async () => {
+      await this.#db.insertInto('checkpoints').values(rows.toCheckpoint(row)).execute();
+    });
+  }
+
+  checkpoint(spriteId: SpriteId, id: CheckpointId): Promise<CheckpointRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('checkpoints').selectAll().where('spriteId', '=', spriteId).where('id', '=', id).executeTakeFirst();
+      return row && rows.checkpoint(row);
+    });
+  }
+
+  checkpoints(spriteId: SpriteId): Promise<CheckpointRow[]> {
+    return run(async () => {
+      // By order of insertion: a clock may have been set back between two of them.
+      const all = await this.#db.selectFrom('checkpoints').selectAll().where('spriteId', '=', spriteId).orderBy('ordinal', 'desc').execute();
+      return all.map(rows.checkpoint);
+    });
+  }
+
+  updateCheckpoint(spriteId: SpriteId, id: CheckpointId, patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>): Promise<void> {
+    return run(async () => {
+      const values = rows.toCheckpointPatch(patch);
+      if (Object.keys(values).length === 0) return;
+      await this.#db.updateTable('checkpoints').set(values).where('spriteId', '=', spriteId).where('id', '=', id).execute();
+    });
+  }
+
+  removeCheckpoint(spriteId: SpriteId, id: CheckpointId): Promise<void> {
+    return run(async () => {
+      await this.#db.deleteFrom('checkpoints').where('spriteId', '=', spriteId).where('id', '=', id).execute();
+    });
+  }
+
+  idempotent(orgId: string, key: string): Promise<IdempotencyRow | undefined> {
+    return run(async () => {
+      const row = await this.#db.selectFrom('idempotency').selectAll().where('orgId', '=', orgId).where('key', '=', key).executeTakeFirst();
+      return row && rows.idempotency(row);
+    });
+  }
+
+  insertIdempotent(row: IdempotencyRow): Promise<void> {
+    return run(async () => {
+      const { orgId: _orgId, key: _key, ...values } = row;
+      await this.#db.insertInto('idempotency').values(row).onConflict((conflict) => conflict.columns(['orgId', 'key']).doUpdateSet(values)).execute();
+    });
+  }
+
+  pruneIdempotent(before: string): Promise<void> {
+    return run(async () => {
+      await this.#db.deleteFrom('idempotency').where('createdAt', '<', before).execute();
+    });
+  }
+}
+
+/** Runs a piece of work, telling its failures in the product's terms. */
+async function run<Value>(work: () => Promise<Value>): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Either `base`, or the first gap above a uid in use. */
+async function lowestFreeUid(db: Kysely<Tables>, base: number): Promise<number> {
+  const atBase = await db.selectFrom('sprites').select('uid').where('uid', '=', base).executeTakeFirst();
+  if (atBase === undefined) return base;
+  const gap = await db
+    .selectFrom('sprites as used')
+    .select('used.uid')
+    .where('used.uid', '>=', base)
+    .where((where) => where.not(where.exists(where.selectFrom('sprites as next').select('next.uid').whereRef('next.uid', '=', sql`used.uid + 1`))))
+    .orderBy('used.uid')
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  return gap.uid + 1;
+}
+
+function randomSuffix(): string {
+  return Array.from({ length: suffixLength }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('');
+}
+
+function nameTaken(name: string, cause: unknown): SylphError {
+  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, { cause });
+}
+
+function found<Row>(row: Row | undefined): Row {
+  if (row === undefined) throw new SylphError('sprite_not_found', 'sprite not found');
+  return row;
+}
