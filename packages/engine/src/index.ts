@@ -5,3 +5,7 @@ export * from './interfaces/repository.ts';
 export * from './interfaces/session-keeper.ts';
 export * from './interfaces/vm-driver.ts';
 export * from './service.ts';
+export * from './deps.ts';
+export * from './failpoints.ts';
+export { defaultShape } from './host-limits.ts';
+export { Sprites } from './sprites.ts';

@@ -9,6 +9,8 @@ export interface Snapshot {
 /** A snapshot being built in a `new-*` directory nobody else sees. Dispose without `commit` removes it. */
 export interface SnapshotDraft extends AsyncDisposable {
   readonly path: string;
+  /** Makes the directory for journals and returns its path. */
+  makeSessionsDir(): Promise<string>;
   /** Writes the manifest, syncs, renames in. After it resolves the snapshot survives a power cut. */
   commit(manifest: SnapshotManifest): Promise<Snapshot>;
 }
@@ -74,6 +76,8 @@ export interface PoolStore extends AsyncDisposable {
   linkGuest(draft: SnapshotDraft, dir: VmDir): Promise<void>;
   /** All files of a snapshot into a draft, journals included. */
   fillFromSnapshot(draft: SnapshotDraft, snapshot: Snapshot): Promise<void>;
+  /** Directory of the journals that belong to a snapshot; undefined when no session was alive. */
+  journals(snapshot: Snapshot): string | undefined;
   /** Checks what can be checked before a VM is started from a snapshot: sizes, hash of the device state. Resolves with what is wrong, undefined when nothing is. */
   damage(snapshot: Snapshot): Promise<string | undefined>;
 

@@ -62,6 +62,12 @@ export class Draft implements SnapshotDraft {
     return new Draft(directory, target);
   }
 
+  async makeSessionsDir(): Promise<string> {
+    const directory = path.join(this.path, 'sessions');
+    await fs.mkdir(directory, { mode: 0o700 });
+    return directory;
+  }
+
   async commit(manifest: SnapshotManifest): Promise<Snapshot> {
     return guardSpace('the snapshot', async () => {
       await writeManifest(this.path, manifest);

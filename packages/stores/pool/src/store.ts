@@ -134,6 +134,10 @@ export class PoolDirectory implements PoolStore {
     await guardSpace('the copy of the snapshot', () => copySnapshotFiles(snapshot, draft.path));
   }
 
+  journals(snapshot: Snapshot): string | undefined {
+    return snapshot.manifest.sessions.length > 0 ? path.join(snapshot.path, 'sessions') : undefined;
+  }
+
   damage(snapshot: Snapshot): Promise<string | undefined> {
     return findDamage(snapshot);
   }

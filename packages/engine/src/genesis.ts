@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import type { MachineIdentity, SnapshotManifest, VmShape } from '@sylph/model';
+import { SylphError } from '@sylph/model';
+import type { EngineDeps } from './deps.ts';
+import { resumeEvent } from './identity.ts';
+import type { Snapshot } from './interfaces/pool-store.ts';
+
+/** Host name inside a genesis; every sprite gets its own at its first start. */
+const genesisName = 'sprite';
+/** Boots tried before an image is given up: emulated boots hang now and then before the kernel prints anything. */
+const attempts = 3;
+
+/** Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept. */
+export class GenesisLibrary {
+  readonly #deps: EngineDeps;
+  readonly #building = new Map<string, Promise<Snapshot>>();
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps;
+  }
+
+  /** The genesis for an image and a shape; boots it when there is none. Concurrent callers share one boot. */
+  async get(image: { name: string; digest: string }, shape: VmShape): Promise<Snapshot> {
+    const guest = await this.#deps.catalog.guest();
+    const { reason: _, ...machine } = await this.#deps.driver.machine(guest);
+    const key = genesisKey({ image: image.digest, guest: guest.digest, shape, machine });
+    const ready = await this.#deps.store.genesis(key);
+    if (ready && (await this.#deps.store.damage(ready)) === undefined) return ready;
+    let building = this.#building.get(key);
+    if (!building) {
+      building = this.#build(key, image, guest.digest, shape, machine).finally(() => this.#building.delete(key));
+      this.#building.set(key, building);
+    }
+    return building;
+  }
+
+  async #build(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {
+    const began = performance.now();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const snapshot = await this.#boot(key, image, guestDigest, shape, machine);
+        this.#deps.log.info({ image: image.name, shape, durationMs: Math.round(performance.now() - began) }, 'genesis is ready');
+        return snapshot;
+      } catch (error) {
+        const failure = SylphError.from(error);
+        this.#deps.log.warn({ err: error, attempt, image: image.name }, 'genesis could not be booted');
+        if (attempt === attempts || !failure.retryable || failure.code === 'pool_full') throw failure;
+      }
+    }
+  }
+
+  async #boot(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {
+    const { store, driver, channels, network, options, failpoints } = this.#deps;
+    const manifest: SnapshotManifest = {
+      version: 1,
+      kind: 'disk',
+      shape,
+      image: { name: image.name, digest: image.digest },
+      guest: { digest: guestDigest, protocol: 1 },
+      identity: null,
+      sizes: { disk: shape.storageGb * 2 ** 30 },
+      sessions: [],
+      createdAt: new Date().toISOString(),
+    };
+    await using stack = new AsyncDisposableStack();
+    const id = `genesis-${key}`;
+    const attachment = await network.attach(id, options.uidBase);
+    stack.defer(() => network.detach(id));
+    const dir = await store.openGenesisVm({ imageDigest: image.digest, guestDigest, storageGb: shape.storageGb }, manifest, options.uidBase);
+    stack.defer(() => store.removeVm(dir));
+    const signal = AbortSignal.timeout(options.bootDeadlineMs);
+    const vm = await driver.start({ spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine }, { signal });
+    stack.defer(() => vm.end());
+    const channel = await channels.connect(vm.sockets, { deadlineMs: options.bootDeadlineMs, signal });
+    stack.defer(() => channel.close());
+    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, { ...manifest, identity: genesisName }), { deadlineMs: options.resumeDeadlineMs });
+    await warmUp(channel);
+    await channel.quiesce({ deadlineMs: options.resumeDeadlineMs });
+    await using draft = await store.draftGenesis(key);
+    const report = await vm.capture(draft.path, 'stopped', { whilePaused: () => undefined, signal: AbortSignal.timeout(options.bootDeadlineMs) });
+    await store.linkGuest(draft, dir);
+    await failpoints.hit('genesis.captured');
+    return draft.commit({
+      ...manifest,
+      kind: 'memory',
+      machine,
+      deviceFormat: report.deviceFormat,
+      sizes: report.sizes,
+      devSha256: report.devSha256,
+      changedRamBytes: report.changedRamBytes,
+      createdAt: new Date().toISOString(),
+    });
+  }
+}
+
+/** Programs run once before the capture, so that every sprite finds them in its page cache and the agent's path to them already paged in. */
+const warmUpCommands = [
+  ['/bin/sh', '-c', 'true'],
+  ['/bin/bash', '-c', 'true'],
+];
+
+async function warmUp(channel: Awaited<ReturnType<EngineDeps['channels']['connect']>>): Promise<void> {
+  for (const [index, argv] of warmUpCommands.entries()) {
+    const id = String(index + 1);
+    const stream = channel.startProcess({ id, argv, path: argv[0] as string, env: { PATH: '/usr/bin:/bin' }, dir: '/', user: 'sprite', tty: null, stdin: false });
+    try {
+      // An image without this program is fine: nothing needs it.
+      await stream.started.catch(() => undefined);
+      for await (const event of stream.events) if (event.type === 'exit') break;
+    } catch {
+      // As above: the warm-up is an optimization, and a guest that cannot run it shows that at its first use.
+    } finally {
+      stream.close();
+    }
+    await channel.forgetProcess(id);
+  }
+}
+
+/** 16 hex digits are enough for a handful of combinations and keep paths short. */
+export function genesisKey(parts: { image: string; guest: string; shape: VmShape; machine: MachineIdentity }): string {
+  const { shape, machine } = parts;
+  const text = JSON.stringify([1, parts.image, parts.guest, shape.cpus, shape.ramMib, shape.storageGb, machine.driver, machine.accelerator, machine.qemuVersion, machine.machine, machine.cpuModel]);
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
