@@ -1,0 +1,3 @@
+module sylph/agent
+
+go 1.24

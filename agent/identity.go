@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	generationFile = "/run/sylph/generation-id"
+	// etcFileLimitBytes is the largest /etc/hosts that is edited.
+	etcFileLimitBytes = 1 << 20
+)
+
+// applyIdentityFiles writes the identity into the files below root. It attempts everything and returns all failures together; a full or
+// read-only disk makes some, which must not keep a sprite from resuming.
+func applyIdentityFiles(root string, event *resumeEvent) error {
+	failures := []error{
+		writeFile(root+generationFile, event.generationID+"\n", 0o644),
+		writeFile(root+"/etc/hostname", event.hostname+"\n", 0o644),
+		writeHosts(root+"/etc/hosts", event.hostname),
+	}
+	if event.newIdentity {
+		failures = append(failures, writeMachineID(root, event.machineID), removeHostKeys(root))
+	}
+	return errors.Join(failures...)
+}
+
+// writeHosts makes the host name resolve to this machine and leaves all other lines alone.
+func writeHosts(path, hostname string) error {
+	const ownAddress = "127.0.1.1"
+	kept := []string{}
+	if info, err := os.Stat(path); err == nil && info.Size() <= etcFileLimitBytes {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, line := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
+			if fields := strings.Fields(line); len(fields) == 0 || fields[0] != ownAddress {
+				kept = append(kept, line)
+			}
+		}
+	} else if err == nil {
+		return errors.New(path + " is too large to edit")
+	} else {
+		kept = append(kept, "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback")
+	}
+	kept = append(kept, ownAddress+"\t"+hostname)
+	return writeFile(path, strings.Join(kept, "\n")+"\n", 0o644)
+}
+
+// writeMachineID writes machine-id(5), and D-Bus's copy where that is a file of its own.
+func writeMachineID(root, id string) error {
+	err := writeFile(root+"/etc/machine-id", id+"\n", 0o444)
+	copied := root + "/var/lib/dbus/machine-id"
+	if info, statErr := os.Lstat(copied); statErr == nil && info.Mode().IsRegular() {
+		err = errors.Join(err, writeFile(copied, id+"\n", 0o444))
+	}
+	return err
+}
+
+func removeHostKeys(root string) error {
+	keys, err := filepath.Glob(root + "/etc/ssh/ssh_host_*")
+	for _, key := range keys {
+		err = errors.Join(err, os.Remove(key))
+	}
+	return err
+}
+
+// writeFile replaces a file in one step, or in place when there is no room for a second one. It makes missing folders. A symbolic link is replaced, not followed.
+func writeFile(path, text string, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	beside := path + ".sylph-new"
+	err := os.WriteFile(beside, []byte(text), mode)
+	if err == nil {
+		err = os.Rename(beside, path)
+	}
+	if err == nil {
+		return nil
+	}
+	_ = os.Remove(beside) // it may not even have been made
+	return os.WriteFile(path, []byte(text), mode)
+}

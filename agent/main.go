@@ -1,0 +1,46 @@
+// Command agent is the guest side of a sprite: PID 1 of the VM, started from the initrd, answering the two ports that
+// ARCHITECTURE.md calls the guest wire. With -serve-unix it speaks the same protocol on Unix sockets without a VM.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"syscall"
+)
+
+// version is the agent's own version, as `hello` reports it. The wire has its own number, wireVersion.
+const version = "0.1.0"
+
+// wireVersion is the version of the guest wire this agent speaks.
+const wireVersion = 1
+
+func main() {
+	limitResources()
+	if os.Getpid() == 1 {
+		runAsInit()
+	}
+	dir := flag.String("serve-unix", "", "serve `DIR`/control and DIR/data as Unix sockets instead of booting a VM")
+	flag.Parse()
+	if *dir == "" {
+		fmt.Fprintln(os.Stderr, "agent: not PID 1; use -serve-unix DIR")
+		os.Exit(2)
+	}
+	if err := serveUnix(*dir); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+}
+
+// limitResources keeps the agent small (its heap is part of every captured snapshot) and sets what children inherit:
+// the file creation mask, and descriptor limits of which Go would otherwise restore the kernel's narrow default.
+func limitResources() {
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(128 << 20)
+	syscall.Umask(0o022)
+	limit := syscall.Rlimit{Cur: 64 << 10, Max: 1 << 20}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		logf("descriptor limit unchanged: %v", err)
+	}
+}

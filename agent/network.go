@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// The guest's side of the host's network.
+const (
+	kernelInterface = "eth0"
+	guestInterface  = "spr0"
+	resolver        = "10.0.0.3"
+)
+
+var (
+	guestAddress   = [4]byte{10, 0, 0, 1}
+	guestNetmask   = [4]byte{255, 255, 255, 0}
+	gatewayAddress = [4]byte{10, 0, 0, 2}
+)
+
+// configureNetwork brings loopback up and, where the VM has a network card, the card too.
+func configureNetwork() {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		logf("network: %v", err)
+		return
+	}
+	defer syscall.Close(fd)
+	if err := bringUp(fd, "lo"); err != nil {
+		logf("loopback: %v", err)
+	}
+	if _, err := os.Stat("/sys/class/net/" + kernelInterface); err != nil {
+		return // this VM has no network card
+	}
+	if err := configureCard(fd); err != nil {
+		logf("network: %v", err)
+	}
+	if err := writeFile("/etc/resolv.conf", "nameserver "+resolver+"\n", 0o644); err != nil {
+		logf("resolv.conf: %v", err)
+	}
+}
+
+func configureCard(fd int) error {
+	if err := renameInterface(fd, kernelInterface, guestInterface); err != nil {
+		return err
+	}
+	if err := setAddress(fd, syscall.SIOCSIFADDR, guestAddress); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	if err := setAddress(fd, syscall.SIOCSIFNETMASK, guestNetmask); err != nil {
+		return fmt.Errorf("netmask: %w", err)
+	}
+	if err := bringUp(fd, guestInterface); err != nil {
+		return err
+	}
+	return addDefaultRoute(fd)
+}
+
+// interfaceRequest is struct ifreq, netdevice(7).
+type interfaceRequest struct {
+	name [syscall.IFNAMSIZ]byte
+	data [24]byte
+}
+
+func requestFor(name string) *interfaceRequest {
+	r := &interfaceRequest{}
+	copy(r.name[:syscall.IFNAMSIZ-1], name)
+	return r
+}
+
+func bringUp(fd int, name string) error {
+	r := requestFor(name)
+	if err := ioctl(fd, syscall.SIOCGIFFLAGS, unsafe.Pointer(r)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	*(*uint16)(unsafe.Pointer(&r.data)) |= syscall.IFF_UP
+	if err := ioctl(fd, syscall.SIOCSIFFLAGS, unsafe.Pointer(r)); err != nil {
+		return fmt.Errorf("%s up: %w", name, err)
+	}
+	return nil
+}
+
+func renameInterface(fd int, from, to string) error {
+	const setName = 0x8923 // SIOCSIFNAME, linux/sockios.h
+	r := requestFor(from)
+	copy(r.data[:syscall.IFNAMSIZ-1], to)
+	if err := ioctl(fd, setName, unsafe.Pointer(r)); err != nil {
+		return fmt.Errorf("rename %s: %w", from, err)
+	}
+	return nil
+}
+
+func setAddress(fd int, request uintptr, address [4]byte) error {
+	r := requestFor(guestInterface)
+	*(*syscall.RawSockaddrInet4)(unsafe.Pointer(&r.data)) = inet4(address)
+	return ioctl(fd, request, unsafe.Pointer(r))
+}
+
+func inet4(address [4]byte) syscall.RawSockaddrInet4 {
+	return syscall.RawSockaddrInet4{Family: syscall.AF_INET, Addr: address}
+}
+
+// addDefaultRoute uses struct rtentry, route(7): destination and mask of zero, one gateway.
+func addDefaultRoute(fd int) error {
+	const (
+		routeUp      = 0x1 // RTF_UP
+		routeGateway = 0x2 // RTF_GATEWAY
+	)
+	var route struct {
+		_                          uint64
+		destination, gateway, mask syscall.RawSockaddrInet4
+		flags                      uint16
+		_                          [62]byte
+	}
+	route.destination, route.gateway, route.mask = inet4([4]byte{}), inet4(gatewayAddress), inet4([4]byte{})
+	route.flags = routeUp | routeGateway
+	if err := ioctl(fd, syscall.SIOCADDRT, unsafe.Pointer(&route)); err != nil {
+		return fmt.Errorf("route to %s: %w", strings.Trim(fmt.Sprint(gatewayAddress), "[]"), err)
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// maxRequestBytes bounds a JSON request body.
+const maxRequestBytes = 4 << 10
+
+// api answers the data port. Paths are matched by hand: the standard multiplexer is much cold code for nine routes.
+type api struct{ table *table }
+
+func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header()["Date"] = nil // the host knows the time better
+	switch path := r.URL.Path; path {
+	case "/v1/processes":
+		switch r.Method {
+		case http.MethodPost:
+			s.start(w, r)
+		case http.MethodGet:
+			s.list(w)
+		default:
+			wrongMethod(w)
+		}
+	case "/v1/ping":
+		if r.Method != http.MethodGet {
+			wrongMethod(w)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "pong") // a host that is gone needs no answer
+	case "/v1/stats":
+		if r.Method != http.MethodGet {
+			wrongMethod(w)
+			return
+		}
+		writeJSON(w, http.StatusOK, readStats(s.table))
+	default:
+		if rest, ok := strings.CutPrefix(path, "/v1/processes/"); ok {
+			id, action, _ := strings.Cut(rest, "/")
+			s.process(w, r, id, action)
+			return
+		}
+		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+	}
+}
+
+// process answers below /v1/processes/{id}.
+func (s *api) process(w http.ResponseWriter, r *http.Request, id, action string) {
+	var handle func(http.ResponseWriter, *http.Request, *process)
+	method := http.MethodPost
+	switch action {
+	case "":
+		method, handle = http.MethodDelete, s.remove
+	case "attach":
+		handle = s.attach
+	case "signal":
+		handle = s.signal
+	default:
+		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+		return
+	}
+	if r.Method != method {
+		wrongMethod(w)
+		return
+	}
+	p := s.table.find(id)
+	if p == nil {
+		writeError(w, http.StatusNotFound, &failure{Text: "no such process", Code: "ENOENT"})
+		return
+	}
+	handle(w, r, p)
+}
+
+func (s *api) start(w http.ResponseWriter, r *http.Request) {
+	frames := newFrameReader(r.Body)
+	kind, payload, err := frames.next()
+	if err != nil || kind != frameSpec {
+		writeError(w, http.StatusBadRequest, invalid("the first frame must be a spec"))
+		return
+	}
+	wanted, bad := parseSpec(payload)
+	if bad != nil {
+		writeError(w, http.StatusBadRequest, bad)
+		return
+	}
+	p, taken, bad := s.table.start(wanted)
+	if taken {
+		writeError(w, http.StatusConflict, &failure{Text: "process " + wanted.ID + " exists", Code: "EEXIST"})
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if bad != nil {
+		_, _ = w.Write(failedFrame(bad)) // a host that is gone finds no such process when it is back
+		return
+	}
+	if err := newAttachment(w, r, frames).serve(p, 0); err != nil {
+		// Someone who guessed the id took the process over and acknowledged output first; the process lives on.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *api) attach(w http.ResponseWriter, r *http.Request, p *process) {
+	offset, err := strconv.ParseUint(r.URL.Query().Get("offset"), 10, 64)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, invalid("offset must be a number"))
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	err = newAttachment(w, r, newFrameReader(r.Body)).serve(p, offset)
+	if errors.Is(err, errNoSuchRange) {
+		writeError(w, http.StatusRequestedRangeNotSatisfiable, invalid("%v", err))
+	} else if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *api) list(w http.ResponseWriter) {
+	type entry struct {
+		ID           string   `json:"id"`
+		PID          int      `json:"pid"`
+		Argv         []string `json:"argv"`
+		TTY          bool     `json:"tty"`
+		Exited       bool     `json:"exited"`
+		OutputOffset uint64   `json:"outputOffset"`
+		Acked        uint64   `json:"acked"`
+		InputOffset  uint64   `json:"inputOffset"`
+	}
+	entries := []entry{}
+	for _, p := range s.table.list() {
+		received, _ := p.input.progress()
+		p.mu.Lock()
+		entries = append(entries, entry{p.id, p.pid, p.argv, p.tty, p.complete, p.out.produced, p.out.acked, received})
+		p.mu.Unlock()
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"processes": entries})
+}
+
+func (s *api) signal(w http.ResponseWriter, r *http.Request, p *process) {
+	var request struct {
+		Signal string `json:"signal"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequestBytes)).Decode(&request); err != nil {
+		writeError(w, http.StatusBadRequest, invalid("body is not valid: %v", err))
+		return
+	}
+	switch bad := signalNamed(p, request.Signal); {
+	case bad == nil:
+		writeJSON(w, http.StatusOK, struct{}{})
+	case bad.Code == "ESRCH":
+		writeError(w, http.StatusGone, bad)
+	case bad.Code == "EINVAL":
+		writeError(w, http.StatusBadRequest, bad)
+	default:
+		writeError(w, http.StatusInternalServerError, bad)
+	}
+}
+
+func (s *api) remove(w http.ResponseWriter, _ *http.Request, p *process) {
+	switch found, removed := s.table.remove(p.id); {
+	case removed:
+		writeJSON(w, http.StatusOK, struct{}{})
+	case found:
+		writeError(w, http.StatusConflict, &failure{Text: "process " + p.id + " is running", Code: "EBUSY"})
+	default:
+		writeError(w, http.StatusNotFound, &failure{Text: "no such process", Code: "ENOENT"})
+	}
+}
+
+func wrongMethod(w http.ResponseWriter) {
+	writeError(w, http.StatusMethodNotAllowed, invalid("wrong method for this path"))
+}
+
+func writeError(w http.ResponseWriter, status int, bad *failure) { writeJSON(w, status, bad) }
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // a host that is gone needs no answer
+}

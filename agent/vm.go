@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// vmMachine is the VM this agent is PID 1 of.
+type vmMachine struct {
+	reaper         *reaper
+	lastGeneration string // identity already renewed for it; only the control port's goroutine uses it
+}
+
+// resume fails only for what other programs' safety depends on: the clock and the random numbers. The rest is logged.
+func (m *vmMachine) resume(event *resumeEvent) error {
+	if err := setClock(event.time); err != nil {
+		return err
+	}
+	if err := reseed(event.entropy); err != nil {
+		return err
+	}
+	if err := syscall.Sethostname([]byte(event.hostname)); err != nil {
+		logf("host name: %v", err)
+	}
+	// A repeated event, whose answer got lost, must not remove the host keys being made.
+	repeated := m.lastGeneration == event.generationID
+	m.lastGeneration = event.generationID
+	files := *event
+	files.newIdentity = event.newIdentity && !repeated
+	if err := applyIdentityFiles("", &files); err != nil {
+		logf("identity: %v", err)
+	}
+	if files.newIdentity {
+		if err := destroyConnections(); err != nil {
+			logf("connections of the origin stay: %v", err)
+		}
+		m.makeHostKeys()
+	}
+	return nil
+}
+
+func (m *vmMachine) quiesce() error {
+	syscall.Sync()
+	return nil
+}
+
+func (m *vmMachine) powerOff(deadline time.Duration) error {
+	err := endProcesses(deadline, func(number syscall.Signal) {
+		_ = syscall.Kill(-1, number) // ESRCH: nobody is left
+	}, m.reaper.empty)
+	syscall.Sync()
+	if mountErr := syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); mountErr != nil {
+		logf("root stays writable: %v", mountErr)
+	}
+	syscall.Sync()
+	return err
+}
+
+// makeHostKeys runs ssh-keygen in the background where it exists.
+func (m *vmMachine) makeHostKeys() {
+	const keygen = "/usr/bin/ssh-keygen"
+	if _, err := os.Stat("/etc/ssh"); err != nil || programError(keygen) != nil {
+		return
+	}
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		logf("host keys: %v", err)
+		return
+	}
+	go func() {
+		defer null.Close()
+		var fds []uintptr
+		_ = control(null, func(fd int) error { fds = []uintptr{uintptr(fd), uintptr(fd), uintptr(fd)}; return nil })
+		attributes := &syscall.ProcAttr{Dir: "/", Env: []string{"PATH=" + defaultPath, "HOME=/root"}, Files: fds, Sys: &syscall.SysProcAttr{Setsid: true}}
+		_, err := m.reaper.start(func() (int, error) { return syscall.ForkExec(keygen, []string{"ssh-keygen", "-A"}, attributes) },
+			func(status syscall.WaitStatus) {
+				if status != 0 {
+					logf("ssh-keygen ended with status %d", status.ExitStatus())
+				}
+			})
+		if err != nil {
+			logf("host keys: %v", err)
+		}
+	}()
+}
+
+// setClock steps CLOCK_REALTIME.
+func setClock(now time.Time) error {
+	const clockRealtime = 0
+	spec := syscall.NsecToTimespec(now.UnixNano())
+	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_SETTIME, clockRealtime, uintptr(unsafe.Pointer(&spec)), 0); errno != 0 {
+		return fmt.Errorf("clock: %w", errno)
+	}
+	return nil
+}
+
+// reseed credits entropy to the kernel's generator and makes it use it at once (random(4)).
+func reseed(entropy []byte) error {
+	const (
+		addEntropy = 0x40085203 // RNDADDENTROPY
+		reseedCRNG = 0x5207     // RNDRESEEDCRNG
+		maxBytes   = 512
+	)
+	device, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("entropy: %w", err)
+	}
+	defer device.Close()
+	pool := struct {
+		bits, bytes int32
+		data        [maxBytes]byte
+	}{bits: int32(8 * len(entropy)), bytes: int32(len(entropy))}
+	copy(pool.data[:], entropy)
+	err = control(device, func(fd int) error {
+		return errors.Join(ioctl(fd, addEntropy, unsafe.Pointer(&pool)), ioctl(fd, reseedCRNG, nil))
+	})
+	if err != nil {
+		return fmt.Errorf("entropy: %w", err)
+	}
+	return nil
+}
