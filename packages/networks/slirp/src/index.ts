@@ -1,1 +1,1 @@
-export {};
+export { guestNet, SlirpNetwork } from './network.ts';

@@ -1,0 +1,47 @@
+import type { HostNetwork, NetworkAttachment } from '@sylph/engine';
+import { lowerFence, raiseFence, type UidRange } from './fence.ts';
+
+/** The guest's world, the same for every sprite. The stack's DNS forwarder needs an address of its own. */
+export const guestNet = { subnet: '10.0.0.0/24', guestAddress: '10.0.0.1', gateway: '10.0.0.2', dns: '10.0.0.3' } as const;
+
+/** Every guest has the same hardware address, as it has the same IP: a fork must not notice another card. Locally administered. */
+const guestMac = '02:73:79:6c:70:68';
+
+/**
+ * User-mode networking in the hypervisor, fenced by the host's packet filter. Where the fence cannot be put up, guests have no way out: what cannot be enforced is refused.
+ */
+export class SlirpNetwork implements HostNetwork {
+  readonly #range: UidRange;
+  readonly #mode: 'auto' | 'none';
+  #obstacle: string | undefined = 'the network is not open yet';
+
+  /** `range`: host users of VMs. `none`: no way out for anyone. */
+  constructor(range: UidRange, mode: 'auto' | 'none') {
+    this.#range = range;
+    this.#mode = mode;
+  }
+
+  async open(): Promise<void> {
+    this.#obstacle = this.#mode === 'none' ? 'switched off by configuration' : await raiseFence(this.#range);
+  }
+
+  async close({ vmsRemain }: { vmsRemain: boolean }): Promise<void> {
+    if (!vmsRemain) await lowerFence(this.#range);
+  }
+
+  describe(): Promise<{ kind: string; note: string }> {
+    const note =
+      this.#obstacle === undefined
+        ? 'user mode: sprites reach the internet, never this host or private addresses; no policy per sprite'
+        : `user mode without a way out: ${this.#obstacle}`;
+    return Promise.resolve({ kind: 'user', note });
+  }
+
+  attach(): Promise<NetworkAttachment> {
+    return Promise.resolve({ kind: 'user', restricted: this.#obstacle !== undefined, mac: guestMac, ...guestNet });
+  }
+
+  detach(): Promise<void> {
+    return Promise.resolve();
+  }
+}
