@@ -1,0 +1,62 @@
+import type { Repository, SpriteService } from '@sylph/engine';
+import type { HostInfo } from '@sylph/model';
+import type { Logger } from 'pino';
+
+/** Bounds of the API. Every one has a default in {@link defaultLimits}. */
+export interface ApiLimits {
+  /** Longest JSON body. */
+  maxJsonBytes: number;
+  /** A JSON body has to be there by then. */
+  bodyTimeoutMs: number;
+  /** Longest request line with headers; the arguments of a command travel in it. */
+  maxHeaderBytes: number;
+  /** Request line and headers have to be there by then. */
+  headersTimeoutMs: number;
+  /** Connections open at once, of any kind. */
+  maxConnections: number;
+  /** Exec sockets, HTTP execs and streams open at once. */
+  maxStreams: number;
+  /** Longest WebSocket message from a client. */
+  maxMessageBytes: number;
+  /** Unsent output of a client's socket at which its session is held back. */
+  maxUnsentBytes: number;
+  /** Unwritten input of a client at which its socket is no longer read. */
+  maxUnwrittenBytes: number;
+  /** A quiet exec socket gets a message after so long: one client gives up after 45 s without. */
+  keepAliveMs: number;
+  /** Longest wait for clients to say goodbye when the API closes. */
+  closeTimeoutMs: number;
+}
+
+/** Bounds for an ordinary host. */
+export const defaultLimits: ApiLimits = {
+  maxJsonBytes: 1024 * 1024,
+  bodyTimeoutMs: 30_000,
+  maxHeaderBytes: 256 * 1024,
+  headersTimeoutMs: 15_000,
+  maxConnections: 4_096,
+  maxStreams: 1_024,
+  maxMessageBytes: 16 * 1024 * 1024,
+  maxUnsentBytes: 1024 * 1024,
+  maxUnwrittenBytes: 1024 * 1024,
+  keepAliveMs: 20_000,
+  closeTimeoutMs: 5_000,
+};
+
+/** What the API stands on. */
+export interface ApiDeps {
+  service: SpriteService;
+  repository: Repository;
+  host: () => Promise<HostInfo>;
+  logger: Logger;
+  /** Version of the daemon, e.g. `0.1.0`. */
+  version: string;
+  /** Where a sprite's own HTTP port is reached. */
+  spriteUrl: (name: string, urlSuffix: string) => string;
+  /** Whether sprites can be served; `/healthz` tells it. */
+  ready: () => boolean;
+  limits?: Partial<ApiLimits>;
+}
+
+/** {@link ApiDeps} with every limit filled. */
+export type ResolvedDeps = Omit<ApiDeps, 'limits'> & { limits: ApiLimits };
