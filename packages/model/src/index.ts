@@ -8,4 +8,6 @@ export * from './guest/frames.ts';
 export * from './api/sprite.ts';
 export * from './api/checkpoint.ts';
 export * from './api/session.ts';
+export * from './api/duration.ts';
+export * from './api/exec.ts';
 export * from './api/host.ts';

@@ -27,8 +27,11 @@ export const signalText = z
 
 /** Text messages from server to client on an exec socket. */
 export type ExecServerMessage =
-  | { type: 'session_info'; session_id: string; command: string; created: number; cols: number; rows: number; is_owner: boolean; tty: boolean }
+  /** First of all; `offset`: where in the session's output the following bytes begin. */
+  | { type: 'session_info'; session_id: string; command: string; created: number; cols: number; rows: number; is_owner: boolean; tty: boolean; offset: number }
   | { type: 'exit'; exit_code: number; code: number; session_id: string; reason?: string }
+  /** Output between these offsets is gone: the journal is bounded and nobody was reading. */
+  | { type: 'dropped'; session_id: string; from: number; to: number }
   | { type: 'lost'; session_id: string; reason: string }
   | { type: 'error'; message: string; error: string; code: string }
   | { type: 'debug'; msg: string };

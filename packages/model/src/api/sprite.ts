@@ -20,14 +20,16 @@ export const spriteConfig = z
   })
   .meta({ id: 'SpriteConfig' });
 
+/** Most of a sprite's environment, characters of names and values: it travels with every command, together with the command's own. */
+const maxEnvironmentLength = 32_768;
+
 /** Environment variables: names as a shell takes them, values without NUL. */
-export const environment = z.record(
-  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable').max(256),
-  z
-    .string()
-    .max(131_072)
-    .refine((value) => !value.includes('\0'), 'holds a NUL byte'),
-);
+export const environment = z
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable').max(256),
+    z.string().refine((value) => !value.includes('\0'), 'holds a NUL byte'),
+  )
+  .refine((variables) => Object.entries(variables).flat().join('').length <= maxEnvironmentLength, `takes more than ${maxEnvironmentLength} characters`);
 
 /** Seconds without use after which a sprite goes to sleep; 0 = never. */
 export const idleTimeoutS = z.int().min(0).max(31_536_000).meta({ description: 'Seconds without use before the sprite sleeps; 0 = never; default 30' });
