@@ -1,1 +1,1 @@
-export {};
+export { PortsChannelFactory } from './factory.ts';

@@ -1,0 +1,33 @@
+import http2 from 'node:http2';
+import type net from 'node:net';
+
+/**
+ * What one stream may have under way before the host has read it. The agent keeps at most 1 MiB of a process's output unacknowledged, so a larger window
+ * would only let a hostile guest fill the host's memory.
+ */
+const streamWindowBytes = 1024 * 1024 + 256 * 1024;
+
+/** What all streams together may have under way: as much as a fast guest sends while the host is busy elsewhere. */
+const sessionWindowBytes = 16 * 1024 * 1024;
+
+/** Fewer, larger DATA frames cost less per byte. */
+const maxFrameBytes = 1024 * 1024;
+
+/** Streams open before the guest's settings have arrived; sessions a sprite are capped at fewer. */
+const assumedPeerStreams = 4096;
+
+/** MB of headers and queued writes a session may hold before new streams are refused: input queued for every process. */
+const maxSessionMemoryMb = 256;
+
+/** HTTP/2 over a socket whose nonce exchange is done. The session owns the socket. */
+export function openDataSession(socket: net.Socket): http2.ClientHttp2Session {
+  const session = http2.connect('http://guest', {
+    createConnection: () => socket,
+    maxSessionMemory: maxSessionMemoryMb,
+    peerMaxConcurrentStreams: assumedPeerStreams,
+    maxHeaderListPairs: 32,
+    settings: { enablePush: false, initialWindowSize: streamWindowBytes, maxFrameSize: maxFrameBytes, maxHeaderListSize: 16 * 1024 },
+  });
+  session.once('connect', () => session.setLocalWindowSize(sessionWindowBytes));
+  return session;
+}

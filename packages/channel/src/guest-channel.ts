@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import type http2 from 'node:http2';
+import type net from 'node:net';
+import type { GuestChannel, GuestHello, ProcessStream } from '@sylph/engine';
+import {
+  type ControlReply,
+  type ControlRequest,
+  type GuestProcess,
+  type GuestStats,
+  type ProcessSpec,
+  type ResumeEvent,
+  type SignalName,
+  encodeFrame,
+  frameType,
+  guestProcessList,
+  guestStats,
+} from '@sylph/model';
+import type { ControlPort } from './control-port.ts';
+import { openDataSession } from './data-session.ts';
+import { withDeadline } from './deadline.ts';
+import { agentFailed, textOf } from './failure.ts';
+import { parseJson, request } from './json-request.ts';
+import { discardThroughNonce } from './nonce.ts';
+import { HttpProcessStream } from './process-stream.ts';
+import { connectWhenListening } from './unix-socket.ts';
+
+/** Deadline of the small requests that have none of their caller's, ms. */
+const requestDeadlineMs = 15_000;
+
+/** {@link GuestChannel} over a control port whose agent has answered, and the path of the data port. Owns both. */
+export class PortsChannel implements GuestChannel {
+  readonly hello: GuestHello;
+  readonly broken: Promise<string>;
+  readonly #control: ControlPort;
+  readonly #dataPath: string;
+  readonly #settleBroken: (reason: string) => void;
+  #session: http2.ClientHttp2Session | undefined;
+  /** Why nothing more can be asked. */
+  #over: string | undefined;
+
+  constructor(control: ControlPort, dataPath: string, hello: GuestHello) {
+    this.#control = control;
+    this.#dataPath = dataPath;
+    this.hello = hello;
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.broken = promise;
+    this.#settleBroken = resolve;
+    // Without its control port a guest can be neither flushed nor ended in order: the conversation is over.
+    void control.closed.then((reason) => this.#break(reason));
+  }
+
+  async resume(event: ResumeEvent, options: { deadlineMs: number }): Promise<void> {
+    await this.#openData('resume', (nonce) => ({ op: 'resume', ...event, nonce }), options.deadlineMs);
+  }
+
+  async open(options: { deadlineMs: number }): Promise<void> {
+    await this.#openData('open', (nonce) => ({ op: 'open', nonce }), options.deadlineMs);
+  }
+
+  async quiesce(options: { deadlineMs: number }): Promise<void> {
+    await withDeadline('quiesce', options.deadlineMs, (signal) => this.#ask({ op: 'quiesce' }, signal));
+  }
+
+  async poweroff(options: { deadlineMs: number }): Promise<void> {
+    await withDeadline('poweroff', options.deadlineMs, (signal) => this.#ask({ op: 'poweroff', deadlineMs: options.deadlineMs }, signal));
+  }
+
+  async ping(options: { deadlineMs: number }): Promise<void> {
+    await this.#request('GET', '/v1/ping', { deadlineMs: options.deadlineMs });
+  }
+
+  async stats(): Promise<GuestStats> {
+    return parseJson(guestStats, await this.#request('GET', '/v1/stats'), 'statistics');
+  }
+
+  async processes(): Promise<GuestProcess[]> {
+    return parseJson(guestProcessList, await this.#request('GET', '/v1/processes'), 'a list of processes').processes;
+  }
+
+  startProcess(spec: ProcessSpec): ProcessStream {
+    return this.#stream('/v1/processes', 0, encodeFrame(frameType.spec, Buffer.from(JSON.stringify(spec))));
+  }
+
+  attachProcess(id: string, offset: number): ProcessStream {
+    return this.#stream(`/v1/processes/${encodeURIComponent(id)}/attach?offset=${offset}`, offset);
+  }
+
+  async signalProcess(id: string, signal: SignalName): Promise<void> {
+    await this.#request('POST', `/v1/processes/${encodeURIComponent(id)}/signal`, { body: { signal } });
+  }
+
+  async forgetProcess(id: string): Promise<void> {
+    try {
+      await this.#request('DELETE', `/v1/processes/${encodeURIComponent(id)}`);
+    } catch (error) {
+      if (!isUnknownProcess(error)) throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#over !== undefined) return;
+    this.#over = 'the channel was closed';
+    await this.#tearDown();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The data port is connected while the guest prepares its end; the nonce is written once it has answered, or its old session would swallow it. */
+  async #openData(what: string, op: (nonce: string) => ControlRequest, deadlineMs: number): Promise<void> {
+    if (this.#session !== undefined) throw new Error('the data session is open already');
+    const nonce = randomBytes(16);
+    const abandon = new AbortController();
+    await withDeadline(what, deadlineMs, async (signal) => {
+      const connecting = connectWhenListening(this.#dataPath, AbortSignal.any([signal, abandon.signal]));
+      let socket: net.Socket | undefined;
+      try {
+        await Promise.all([this.#ask(op(nonce.toString('hex')), signal), connecting.then((connected) => (socket = connected))]);
+        if (socket === undefined) throw new Error('unreachable: the socket is connected');
+        socket.write(nonce);
+        await discardThroughNonce(socket, nonce, signal);
+        this.#assertUsable();
+        this.#useSession(openDataSession(socket), socket);
+      } catch (error) {
+        abandon.abort(error);
+        // The connection attempt ends with the same reason; its socket, if it made one, goes with it.
+        void connecting.then((late) => late.destroy()).catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  #useSession(session: http2.ClientHttp2Session, socket: net.Socket): void {
+    this.#session = session;
+    session.on('error', (error) => this.#break(`the data session failed: ${textOf(error)}`));
+    session.on('goaway', () => this.#break('the guest ended the data session'));
+    session.on('close', () => this.#break('the data port closed'));
+    if (socket.destroyed) this.#break('the data port closed');
+  }
+
+  async #ask(op: ControlRequest, signal: AbortSignal): Promise<ControlReply> {
+    this.#assertUsable();
+    const reply = await this.#control.request(op, { signal });
+    if (!reply.ok) throw agentFailed(`the guest's agent refused ${op.op}: ${reply.error ?? reply.code ?? 'no reason given'}`);
+    return reply;
+  }
+
+  #request(method: string, path: string, options: { body?: unknown; deadlineMs?: number } = {}): Promise<Buffer> {
+    return withDeadline(`${method} ${path}`, options.deadlineMs ?? requestDeadlineMs, (signal) =>
+      request(this.#usableSession(), method, path, { body: options.body, signal }),
+    );
+  }
+
+  #stream(path: string, offset: number, first?: Buffer): ProcessStream {
+    const stream = this.#usableSession().request({ ':method': 'POST', ':path': path }, { endStream: false });
+    return new HttpProcessStream(stream, offset, first);
+  }
+
+  #assertUsable(): void {
+    if (this.#over !== undefined) throw agentFailed(this.#over);
+  }
+
+  #usableSession(): http2.ClientHttp2Session {
+    this.#assertUsable();
+    if (this.#session === undefined || this.#session.closed || this.#session.destroyed) throw agentFailed('the data session is not open');
+    return this.#session;
+  }
+
+  #break(reason: string): void {
+    if (this.#over !== undefined) return;
+    this.#over = agentFailed(reason).message;
+    this.#settleBroken(this.#over);
+    void this.#tearDown();
+  }
+
+  async #tearDown(): Promise<void> {
+    const session = this.#session;
+    this.#control.close(this.#over ?? 'the channel was closed');
+    if (session !== undefined && !session.destroyed) {
+      await new Promise<void>((resolve) => {
+        session.once('close', resolve);
+        session.destroy();
+      });
+    }
+    await this.#control.closed;
+  }
+}
+
+function isUnknownProcess(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'session_not_found';
+}
