@@ -21,10 +21,16 @@ export class PoolCatalog implements Catalog {
 
   /** Brings the newest guest of `guestSource` into the pool. Throws `host_unfit` when set-up built none. */
   static async open(dirs: { images: string; guests: string; guestSource: string }): Promise<PoolCatalog> {
-    const newest = (await readGuests(dirs.guestSource)).at(0);
-    if (!newest) throw new SylphError('host_unfit', `there is no guest kernel in ${dirs.guestSource}`, { hint: 'Run: npm run setup' });
+    const { guestManifest: newest } = await PoolCatalog.peek(dirs.guestSource);
     await importGuest(path.join(dirs.guestSource, newest.digest), path.join(dirs.guests, newest.digest));
     return new PoolCatalog(dirs.images, dirs.guests, newest);
+  }
+
+  /** What set-up built, looked at where it lies: for checks. */
+  static async peek(guestSource: string): Promise<PoolCatalog> {
+    const newest = (await readGuests(guestSource)).at(0);
+    if (!newest) throw new SylphError('host_unfit', `there is no guest kernel in ${guestSource}`, { hint: 'Run: npm run setup' });
+    return new PoolCatalog('', guestSource, newest);
   }
 
   get guestManifest(): GuestManifest {

@@ -1,2 +1,2 @@
-export { closePool, openPool, type OpenPool } from './mount.ts';
+export { canReflink, closePool, isMounted, openPool, type OpenPool } from './mount.ts';
 export { PoolDirectory } from './store.ts';

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import type { Repository } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+/** Answers are kept for so long. */
+const keepMs = 24 * 3_600_000;
+const pruneIntervalMs = 3_600_000;
+/** Status of a row whose work has begun and not ended. */
+const begun = 0;
+
+/** An answer as it is sent. */
+export interface Answer {
+  status: number;
+  body: unknown;
+}
+
+/** Work that is to happen once. */
+export interface OnceOnly {
+  run: () => Promise<Answer>;
+  /** After `run` failed on a repetition of work that had begun at `since` and whose end is unknown: the answer if that work had succeeded after all. */
+  recover: (since: string, failure: unknown) => Promise<Answer | undefined>;
+}
+
+/**
+ * `Idempotency-Key`: the same key with the same request gets the same answer, with another request 409. Only successes are kept: a failure has changed nothing and may be tried again.
+ * The key is noted before the work begins, so that a repetition after a crash of the daemon finds what was made rather than complain that it exists.
+ */
+export class Idempotency {
+  readonly #repository: Repository;
+  /** Work under way, by organization and key. Bounded by the requests open. */
+  readonly #running = new Map<string, { hash: string; answer: Promise<Answer> }>();
+
+  constructor(app: FastifyInstance, repository: Repository) {
+    this.#repository = repository;
+    const prune = (): Promise<void> => repository.pruneIdempotent(new Date(Date.now() - keepMs).toISOString());
+    const timer = setInterval(() => void prune().catch((error: unknown) => app.log.warn({ err: error }, 'old idempotency keys could not be dropped; the next hour tries again')), pruneIntervalMs);
+    app.addHook('onReady', prune);
+    app.addHook('onClose', async () => clearInterval(timer));
+  }
+
+  /** Answers a request, doing its work at most once per key. */
+  async answer(request: FastifyRequest, reply: FastifyReply, work: OnceOnly): Promise<FastifyReply> {
+    const key = keyOf(request);
+    const { status, body } = key === undefined ? await work.run() : await this.#once(request, key, work);
+    return reply.code(status).send(body);
+  }
+
+  async #once(request: FastifyRequest, key: string, work: OnceOnly): Promise<Answer> {
+    const hash = requestHash(request);
+    const place = `${request.caller.org.id}/${key}`;
+    const running = this.#running.get(place);
+    if (running !== undefined) {
+      assertSame(running.hash, hash);
+      return running.answer;
+    }
+    const answer = this.#perform(request.caller.org.id, key, hash, work);
+    this.#running.set(place, { hash, answer });
+    try {
+      return await answer;
+    } finally {
+      this.#running.delete(place);
+    }
+  }
+
+  async #perform(orgId: string, key: string, requestHash: string, { run, recover }: OnceOnly): Promise<Answer> {
+    const known = await this.#repository.idempotent(orgId, key);
+    if (known !== undefined) assertSame(known.requestHash, requestHash);
+    if (known !== undefined && known.status !== begun) return { status: known.status, body: JSON.parse(known.body) };
+    const row = { orgId, key, requestHash, createdAt: known?.createdAt ?? new Date().toISOString() };
+    if (known === undefined) await this.#repository.insertIdempotent({ ...row, status: begun, body: '' });
+    const answer = await run().catch(async (failure: unknown) => {
+      const recovered = known === undefined ? undefined : await recover(known.createdAt, failure);
+      if (recovered === undefined) throw failure;
+      return recovered;
+    });
+    await this.#repository.insertIdempotent({ ...row, status: answer.status, body: JSON.stringify(answer.body) });
+    return answer;
+  }
+}
+
+function keyOf({ headers }: FastifyRequest): string | undefined {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) throw new SylphError('invalid_request', 'the Idempotency-Key header is to be 1 to 255 visible ASCII characters');
+  return key;
+}
+
+/** Of what the request asks for: its route and its body, whatever the order of keys. */
+function requestHash({ method, url, body }: FastifyRequest): string {
+  return createHash('sha256').update(`${method} ${url}\n${JSON.stringify(sorted(body))}`).digest('hex');
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, each]) => [key, sorted(each)]));
+}
+
+function assertSame(known: string, hash: string): void {
+  if (known === hash) return;
+  throw new SylphError('idempotency_mismatch', 'this Idempotency-Key was used for another request', { hint: 'Use a new key for every new request.' });
+}

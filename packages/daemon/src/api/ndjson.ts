@@ -1,0 +1,40 @@
+import type { FastifyReply } from 'fastify';
+import type { LiveSet } from './live.ts';
+
+/**
+ * A stream of JSON lines as an answer. Headers are sent at once, so that the client knows it was heard. A client that goes away does not stop the work it asked for: its lines are dropped.
+ * Lines are few and short; a client that does not read them is cut off once 1 MiB waits.
+ */
+export class NdjsonStream<Line extends object> {
+  static readonly #maxUnsentBytes = 1024 * 1024;
+  readonly #reply: FastifyReply;
+  readonly #forget: () => void;
+  readonly #gone = new AbortController();
+
+  constructor(reply: FastifyReply, live: LiveSet) {
+    this.#reply = reply;
+    reply.hijack();
+    reply.raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    reply.raw.flushHeaders();
+    this.#forget = live.add({ close: async () => void reply.raw.destroy() });
+    reply.raw.once('close', () => {
+      this.#forget();
+      this.#gone.abort();
+    });
+  }
+
+  /** Fires when the client is gone or the stream has ended. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  write(line: Line): void {
+    if (this.gone.aborted) return;
+    this.#reply.raw.write(`${JSON.stringify(line)}\n`);
+    if (this.#reply.raw.writableLength > NdjsonStream.#maxUnsentBytes) this.#reply.raw.destroy();
+  }
+
+  end(): void {
+    this.#reply.raw.end();
+  }
+}

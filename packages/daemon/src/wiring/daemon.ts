@@ -1,0 +1,109 @@
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { ControlAndDataChannels } from '@sylph/channel';
+import { QemuDriver } from '@sylph/driver-qemu';
+import { Failpoints, Sprites, type EngineDeps } from '@sylph/engine';
+import { SlirpNetwork } from '@sylph/network-slirp';
+import { JournalKeeper } from '@sylph/sessions';
+import { closePool, openPool, PoolDirectory } from '@sylph/store-pool';
+import { openSqliteRepository } from '@sylph/store-sqlite';
+import type { Logger } from 'pino';
+import { buildApi } from '../api/index.ts';
+import { parseFailpoints, parseListen, type Config } from '../config.ts';
+import { lockDataDir } from '../lock.ts';
+import { version } from '../version.ts';
+import { PoolCatalog } from './catalog.ts';
+import { hostInfo } from './host-info.ts';
+
+/** Host users VMs may run as, from `uid-base` up. */
+const uidCount = 65_536;
+/** Sprites put to sleep or recovered at the same time. */
+const parallelism = 4;
+
+/** A serving daemon. */
+export interface Daemon {
+  /** Address the API listens on. */
+  readonly url: string;
+  /** Ends serving: the API first, then sprites as configured, then files. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Starts everything, in the order in which one needs the other, and undoes it in reverse when a step fails. Resolves when sprites can be used. */
+export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+  await using stack = new AsyncDisposableStack();
+  const dataDir = config['data-dir'];
+  await fs.mkdir(dataDir, { recursive: true, mode: 0o711 });
+  stack.use(await lockDataDir(dataDir));
+
+  const pool = await openPool(dataDir);
+  stack.defer(() => unmount(pool, config, log));
+  const store = stack.use(new PoolDirectory(pool.root));
+  const repository = stack.use(openSqliteRepository(path.join(dataDir, 'sylph.db')));
+  const catalog = await PoolCatalog.open({ images: store.layout.images, guests: store.layout.guests, guestSource: config['guest-dir'] });
+  const network = new SlirpNetwork({ first: config['uid-base'], last: config['uid-base'] + uidCount - 1 }, config.network);
+  await network.open();
+  stack.defer(() => network.close({ vmsRemain: config['on-shutdown'] === 'leave' }));
+  const driver = stack.use(new QemuDriver({ stateDir: dataDir, accel: config.accel, log }));
+
+  const deps: EngineDeps = {
+    driver,
+    store,
+    channels: new ControlAndDataChannels(),
+    network,
+    repository,
+    keeper: new JournalKeeper({ log }),
+    catalog,
+    log,
+    failpoints: new Failpoints(parseFailpoints(config.failpoints)),
+    options: {
+      uidBase: config['uid-base'],
+      defaultIdleTimeoutS: config['idle-timeout'],
+      bootDeadlineMs: 120_000,
+      resumeDeadlineMs: 60_000,
+      autoCheckpoints: config['auto-checkpoints'],
+      parallelism,
+      maxAwake: config['max-awake'],
+    },
+  };
+  const sprites = new Sprites(deps);
+  stack.defer(() => sprites.close(config['on-shutdown']));
+
+  const notices = [...pool.notices];
+  let ready = false;
+  const { host, port } = parseListen(config.listen);
+  const api = await buildApi({
+    service: sprites,
+    repository,
+    host: () => hostInfo({ driver, store, network, catalog, sprites, pool, cgroups: driver.cgroups, notices }),
+    logger: log,
+    version,
+    spriteUrl: (name, suffix) => `http://${name}-${suffix}.${config.domain}`,
+    ready: () => ready,
+  });
+  stack.defer(() => api.close());
+  const url = await api.listen({ host, port });
+  log.info({ url }, 'listening, not ready yet');
+
+  notices.push(...(await sprites.open()));
+  for (const notice of notices) log.warn({ notice }, 'found at start');
+  await announceMachine(deps, log);
+  await sprites.prepare();
+  ready = true;
+  log.info({ url }, 'ready');
+
+  const owned = stack.move();
+  let closing: Promise<void> | undefined;
+  return { url, close: () => (closing ??= owned.disposeAsync()) };
+}
+
+async function announceMachine(deps: EngineDeps, log: Logger): Promise<void> {
+  const machine = await deps.driver.machine(await deps.catalog.guest());
+  if (machine.accelerator === 'tcg') log.warn({ reason: machine.reason }, 'NO KVM: sprites run by software emulation, many times slower');
+  else log.info({ machine }, 'sprites run on KVM');
+}
+
+async function unmount(pool: Awaited<ReturnType<typeof openPool>>, config: Config, log: Logger): Promise<void> {
+  if (config['on-shutdown'] === 'leave') return;
+  // A VM that could not be put to sleep keeps the pool busy; it is adopted by the next daemon, which finds the pool mounted.
+  await closePool(pool).catch((error: unknown) => log.warn({ err: error }, 'the pool stays mounted'));
+}
