@@ -1,0 +1,148 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { node, seedDir, sylphd, testPool } from './paths.ts';
+import { shell, until } from './shell.ts';
+
+/** Time from process start to ready: recovery and, without a seed, a genesis boot. */
+const readyTimeoutMs = 180_000;
+
+/** How to start a daemon under test. */
+export interface DaemonOptions {
+  /** Data directory of an earlier daemon; absent: a new one from the seed. */
+  dataDir?: string;
+  /** `name=kill|throw|delay:MS`, comma-separated. */
+  failpoints?: string;
+  /** More settings, as flags without dashes. */
+  settings?: Record<string, string>;
+  /** Environment of the daemon besides PATH. */
+  environment?: Record<string, string>;
+}
+
+/** A real daemon on its own data directory. Dispose: ends it and removes the directory. */
+export class TestDaemon implements AsyncDisposable {
+  readonly dataDir: string;
+  readonly url: string;
+  readonly token: string;
+  readonly #process: ChildProcess;
+  readonly #exited: Promise<void>;
+  #removeData = true;
+
+  private constructor(dataDir: string, url: string, token: string, child: ChildProcess) {
+    this.dataDir = dataDir;
+    this.url = url;
+    this.token = token;
+    this.#process = child;
+    this.#exited = exited(child);
+  }
+
+  /** Starts one and waits until it is ready. */
+  static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
+    const dataDir = options.dataDir ?? (await newDataDir());
+    const log = await fs.open(path.join(dataDir, 'sylphd.log'), 'a');
+    const settings = { 'data-dir': dataDir, listen: '127.0.0.1:0', 'log-level': 'debug', ...options.settings };
+    const child = spawn(node, [sylphd, 'serve', ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])], {
+      stdio: ['ignore', log.fd, log.fd],
+      env: { PATH: process.env['PATH'], SYLPH_FAILPOINTS: options.failpoints ?? '', ...options.environment },
+    });
+    const started = (await fs.stat(path.join(dataDir, 'sylphd.log'))).size;
+    await log.close();
+    const url = await until('the daemon to be ready', () => readyUrl(child, dataDir, started), { timeoutMs: readyTimeoutMs });
+    return new TestDaemon(dataDir, url, await tokenOf(dataDir), child);
+  }
+
+  get pid(): number {
+    return this.#process.pid as number;
+  }
+
+  /** The end of the log, for a failing test. */
+  async log(): Promise<string> {
+    return fs.readFile(path.join(this.dataDir, 'sylphd.log'), 'utf8');
+  }
+
+  /** kill -9, as the out-of-memory killer would. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** Resolves when the daemon has ended by itself, as after a failpoint. */
+  ended(): Promise<void> {
+    return this.#exited;
+  }
+
+  /** SIGTERM and its orderly end; the data stay. */
+  async stop(): Promise<void> {
+    this.#process.kill('SIGTERM');
+    await this.#exited;
+  }
+
+  /** Ends this one, in order or by kill -9, and starts another on the same data. */
+  async restart(how: 'stop' | 'kill', options: Omit<DaemonOptions, 'dataDir'> = {}): Promise<TestDaemon> {
+    await (how === 'stop' ? this.stop() : this.kill());
+    this.#removeData = false;
+    return TestDaemon.start({ ...options, dataDir: this.dataDir });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#removeData) return;
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await this.stop();
+    await endVms(this.dataDir);
+    await fs.rm(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+async function exited(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => child.once('exit', resolve));
+}
+
+async function readyUrl(child: ChildProcess, dataDir: string, from: number): Promise<string | undefined> {
+  const text = (await fs.readFile(path.join(dataDir, 'sylphd.log'))).subarray(from).toString();
+  if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended before it was ready:\n${text.slice(-3000)}`);
+  const url = /"url":"(http:[^"]+)","msg":"ready"/.exec(text)?.[1];
+  return url && (await fetch(`${url}/healthz`)).status === 200 ? url : undefined;
+}
+
+async function tokenOf(dataDir: string): Promise<string> {
+  const file = path.join(dataDir, 'token');
+  const known = await fs.readFile(file, 'utf8').catch(() => undefined);
+  if (known !== undefined) return known;
+  const token = (await shell(node, [sylphd, 'token', 'create', '--data-dir', dataDir])).trim();
+  await fs.writeFile(file, token);
+  return token;
+}
+
+/** A data directory with image, guest and geneses of the seed, shared block by block. */
+async function newDataDir(): Promise<string> {
+  const dataDir = await fs.mkdtemp(path.join(testPool, 'run-'));
+  await fs.chmod(dataDir, 0o711);
+  await fs.mkdir(path.join(dataDir, 'pool'), { mode: 0o711 });
+  for (const shelf of ['images', 'guests', 'genesis']) {
+    await shell('cp', ['-a', '--reflink=always', path.join(seedDir, 'pool', shelf), path.join(dataDir, 'pool', shelf)]);
+  }
+  const probe = path.join(seedDir, 'accelerator.json');
+  // Absent when the seed was made without a probe: then this daemon makes its own.
+  await fs.copyFile(probe, path.join(dataDir, 'accelerator.json')).catch(() => undefined);
+  return dataDir;
+}
+
+/** Ends VMs a killed daemon left behind: those whose working directory lies below the data directory. */
+async function endVms(dataDir: string): Promise<void> {
+  for (const pid of await vmsBelow(dataDir)) process.kill(pid, 'SIGKILL');
+  await until('left-over VMs to end', async () => (await vmsBelow(dataDir)).length === 0);
+}
+
+/** Processes of QEMU that work below a directory. */
+export async function vmsBelow(directory: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of await fs.readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    // A process that is gone again is none of ours.
+    const exe = await fs.readlink(`/proc/${name}/exe`).catch(() => '');
+    if (!exe.includes('qemu-system')) continue;
+    const cwd = await fs.readlink(`/proc/${name}/cwd`).catch(() => '');
+    if (cwd.startsWith(`${directory}/`)) found.push(Number(name));
+  }
+  return found;
+}
