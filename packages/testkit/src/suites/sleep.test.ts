@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Api } from '../api.ts';
+import { TestDaemon, vmsBelow } from '../daemon.ts';
+import { checkLeaks } from '../leaks.ts';
+import { until } from '../shell.ts';
+
+checkLeaks();
+
+test('a sprite sleeps and wakes with its memory, and no process remains while it sleeps', async () => {
+  await using daemon = await TestDaemon.start();
+  const api = new Api(daemon);
+  const created = await api.create('one');
+  assert.equal(created.status, 'cold');
+  assert.equal(await api.text('one', 'echo hello'), 'hello');
+  assert.equal((await api.ok('GET', '/v1/sprites/one')).status, 'running');
+  await api.text('one', 'mount -t tmpfs t /mnt 2>/dev/null || sudo mount -t tmpfs t /mnt; echo kept | sudo tee /mnt/note; (sleep 1000 </dev/null >/dev/null 2>&1 &)');
+  for (let round = 1; round <= 3; round++) {
+    const asleep = await api.ok('POST', '/v1/sprites/one/suspend');
+    assert.equal(asleep.status, 'warm');
+    assert.deepEqual(await vmsBelow(daemon.dataDir), []);
+    assert.equal(await api.text('one', 'cat /mnt/note; pgrep -c sleep'), 'kept\n1', `round ${round}`);
+  }
+});
+
+test('a sprite goes to sleep by itself, not while a client is attached, and a session goes on where it was', async () => {
+  await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '2' } });
+  const api = new Api(daemon);
+  await api.ok('POST', '/v1/sprites', { name: 'idle', config: { ram_mb: 512 } });
+  const session = api.sprite('idle').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 4 ]; do i=$((i+1)); echo line $i; sleep 1; done; echo last; sleep 3600']);
+  let seen = '';
+  session.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+  await session.start();
+  await until('all lines', () => seen.includes('last'), { timeoutMs: 60_000 });
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  assert.equal((await api.ok('GET', '/v1/sprites/idle')).status, 'running', 'a client is attached');
+  const { sessions } = await api.ok('GET', '/v1/sprites/idle/exec');
+  assert.equal(sessions.length, 1);
+  session.kill('SIGKILL');
+  await session.wait().catch(() => undefined);
+  await until('it to sleep', async () => (await api.ok('GET', '/v1/sprites/idle')).status === 'warm');
+  assert.deepEqual(await vmsBelow(daemon.dataDir), []);
+  assert.equal(await api.text('idle', 'echo back'), 'back');
+});
+
+test('a detached session survives sleep: its output before and after is one', async () => {
+  await using daemon = await TestDaemon.start();
+  const api = new Api(daemon);
+  await api.create('two');
+  const session = api.sprite('two').createSession('/bin/sh', ['-c', 'echo before; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo after; while ! [ -e /tmp/end ]; do sleep 0.2; done']);
+  let seen = '';
+  session.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+  await session.start();
+  await until('the first line', () => seen.includes('before'));
+  const { sessions } = await api.ok('GET', '/v1/sprites/two/exec');
+  await api.ok('POST', '/v1/sprites/two/suspend');
+  await api.text('two', 'touch /tmp/go');
+  const again = api.sprite('two').attachSession(sessions[0].id);
+  let replayed = '';
+  again.stdout.on('data', (chunk: Buffer) => (replayed += chunk.toString()));
+  await again.start();
+  await until('the journal to be replayed', () => /before\r?\nafter/.test(replayed));
+  await until('the first client to see it too', () => /before\r?\nafter/.test(seen));
+  await api.text('two', 'touch /tmp/end');
+  await Promise.allSettled([session.wait(), again.wait()]);
+});
