@@ -1,25 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { Repository } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 /** Answers are kept for so long. */
 const keepMs = 24 * 3_600_000;
 const pruneIntervalMs = 3_600_000;
-/** Status of a row whose work has begun and not ended. */
+/** Statuses of rows: work that has begun and not ended, and work that was answered. Everything that is to happen once makes something. */
 const begun = 0;
+const created = 201;
 
-/** An answer as it is sent. */
-export interface Answer {
-  status: number;
-  body: unknown;
-}
-
-/** Work that is to happen once. */
-export interface OnceOnly {
-  run: () => Promise<Answer>;
+/** Work that is to happen once, and its answer's body. */
+export interface OnceOnly<Body> {
+  run: () => Promise<Body>;
   /** After `run` failed on a repetition of work that had begun at `since` and whose end is unknown: the answer if that work had succeeded after all. */
-  recover: (since: string, failure: unknown) => Promise<Answer | undefined>;
+  recover: (since: string, failure: unknown) => Promise<Body | undefined>;
 }
 
 /**
@@ -29,7 +24,7 @@ export interface OnceOnly {
 export class Idempotency {
   readonly #repository: Repository;
   /** Work under way, by organization and key. Bounded by the requests open. */
-  readonly #running = new Map<string, { hash: string; answer: Promise<Answer> }>();
+  readonly #running = new Map<string, { hash: string; body: Promise<unknown> }>();
 
   constructor(app: FastifyInstance, repository: Repository) {
     this.#repository = repository;
@@ -39,43 +34,39 @@ export class Idempotency {
     app.addHook('onClose', async () => clearInterval(timer));
   }
 
-  /** Answers a request, doing its work at most once per key. */
-  async answer(request: FastifyRequest, reply: FastifyReply, work: OnceOnly): Promise<FastifyReply> {
+  /** The body of the answer to a request, whose work is done at most once per key. */
+  async once<Body>(request: FastifyRequest, work: OnceOnly<Body>): Promise<Body> {
     const key = keyOf(request);
-    const { status, body } = key === undefined ? await work.run() : await this.#once(request, key, work);
-    return reply.code(status).send(body);
-  }
-
-  async #once(request: FastifyRequest, key: string, work: OnceOnly): Promise<Answer> {
+    if (key === undefined) return work.run();
     const hash = requestHash(request);
     const place = `${request.caller.org.id}/${key}`;
     const running = this.#running.get(place);
     if (running !== undefined) {
       assertSame(running.hash, hash);
-      return running.answer;
+      return running.body as Promise<Body>;
     }
-    const answer = this.#perform(request.caller.org.id, key, hash, work);
-    this.#running.set(place, { hash, answer });
+    const body = this.#perform(request.caller.org.id, key, hash, work);
+    this.#running.set(place, { hash, body });
     try {
-      return await answer;
+      return await body;
     } finally {
       this.#running.delete(place);
     }
   }
 
-  async #perform(orgId: string, key: string, requestHash: string, { run, recover }: OnceOnly): Promise<Answer> {
+  async #perform<Body>(orgId: string, key: string, hash: string, { run, recover }: OnceOnly<Body>): Promise<Body> {
     const known = await this.#repository.idempotent(orgId, key);
-    if (known !== undefined) assertSame(known.requestHash, requestHash);
-    if (known !== undefined && known.status !== begun) return { status: known.status, body: JSON.parse(known.body) };
-    const row = { orgId, key, requestHash, createdAt: known?.createdAt ?? new Date().toISOString() };
+    if (known !== undefined) assertSame(known.requestHash, hash);
+    if (known?.status === created) return JSON.parse(known.body) as Body;
+    const row = { orgId, key, requestHash: hash, createdAt: known?.createdAt ?? new Date().toISOString() };
     if (known === undefined) await this.#repository.insertIdempotent({ ...row, status: begun, body: '' });
-    const answer = await run().catch(async (failure: unknown) => {
+    const body = await run().catch(async (failure: unknown) => {
       const recovered = known === undefined ? undefined : await recover(known.createdAt, failure);
       if (recovered === undefined) throw failure;
       return recovered;
     });
-    await this.#repository.insertIdempotent({ ...row, status: answer.status, body: JSON.stringify(answer.body) });
-    return answer;
+    await this.#repository.insertIdempotent({ ...row, status: created, body: JSON.stringify(body) });
+    return body;
   }
 }
 

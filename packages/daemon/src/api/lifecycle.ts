@@ -86,11 +86,11 @@ export const lifecycleRoutes =
         body: forkRequest,
         response: { 201: forkResponse, ...errorResponses },
       },
-      handler: (request, reply) => {
+      handler: async (request, reply) => {
         const { org } = request.caller;
-        const answer = (views: SpriteView[]) => ({ status: 201, body: { sprites: views.map((view) => spriteAnswer(view, deps)) } });
+        const answer = (views: SpriteView[]) => ({ sprites: views.map((view) => spriteAnswer(view, deps)) });
         const { name, count } = request.body;
-        return idempotency.answer(request, reply, {
+        const body = await idempotency.once(request, {
           run: async () => answer(await service.fork(org, nameInPath(request.params.name), request.body)),
           recover: async (since, failure) => {
             if (!(failure instanceof SylphError) || failure.code !== 'name_taken') return undefined;
@@ -99,6 +99,7 @@ export const lifecycleRoutes =
             return views.some((view) => view.row.createdAt < since) ? undefined : answer(views);
           },
         });
+        return reply.code(201).send(body);
       },
     });
   };

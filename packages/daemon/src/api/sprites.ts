@@ -32,15 +32,17 @@ export const spriteRoutes =
         body: createSpriteRequest,
         response: { 201: sprite, ...errorResponses },
       },
-      handler: (request, reply) =>
-        idempotency.answer(request, reply, {
-          run: async () => ({ status: 201, body: answerOf(await service.create(request.caller.org, request.body)) }),
+      handler: async (request, reply) => {
+        const body = await idempotency.once(request, {
+          run: async () => answerOf(await service.create(request.caller.org, request.body)),
           recover: async (since, failure) => {
             if (!(failure instanceof SylphError) || failure.code !== 'name_taken') return undefined;
             const view = await service.get(request.caller.org, request.body.name);
-            return view.row.createdAt < since ? undefined : { status: 201, body: answerOf(view) };
+            return view.row.createdAt < since ? undefined : answerOf(view);
           },
-        }),
+        });
+        return reply.code(201).send(body);
+      },
     });
 
     app.route({

@@ -3,6 +3,7 @@ import { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SylphError } from '@sylph/model';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ConstraintStrategy, Handler, HTTPVersion } from 'find-my-way';
 import { WebSocketServer, type WebSocket } from 'ws';
 
 /** Name of the route constraint that tells upgrades from ordinary requests for the same path. */
@@ -15,13 +16,14 @@ export const websocketOnly = { [constraintName]: 'websocket' };
 const upgrades = new WeakMap<IncomingMessage, { socket: Duplex; head: Buffer }>();
 
 /** For the Fastify options: routes with {@link websocketOnly} see upgrades and nothing else does. */
-export const upgradeConstraint = {
+export const upgradeConstraint: ConstraintStrategy<HTTPVersion.V1, string> = {
   name: constraintName,
   storage() {
-    const handlers = new Map<unknown, unknown>();
-    return { get: (key: unknown) => handlers.get(key) ?? null, set: (key: unknown, handler: unknown) => void handlers.set(key, handler) };
+    const handlers = new Map<string, Handler<HTTPVersion.V1>>();
+    return { get: (key: string) => handlers.get(key) ?? null, set: (key: string, handler: Handler<HTTPVersion.V1>) => void handlers.set(key, handler) };
   },
-  deriveConstraint: (request: IncomingMessage) => (upgrades.has(request) ? 'websocket' : undefined),
+  // The type asks for a text; without one the constraint does not apply.
+  deriveConstraint: (request) => (upgrades.has(request) ? 'websocket' : undefined) as string,
   mustMatchWhenDerived: true,
 };
 

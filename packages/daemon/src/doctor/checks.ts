@@ -3,9 +3,8 @@ import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { probeLimits, QemuDriver } from '@sylph/driver-qemu';
+import { QemuDriver } from '@sylph/driver-qemu';
 import { canReflink } from '@sylph/store-pool';
-import { pino } from 'pino';
 import type { Config } from '../config.ts';
 import { PoolCatalog } from '../wiring/catalog.ts';
 
@@ -67,7 +66,7 @@ async function guest(config: Config): Promise<Finding> {
 async function accelerator(config: Config): Promise<Finding> {
   try {
     const newest = (await PoolCatalog.peek(config['guest-dir'])).guestManifest;
-    await using driver = new QemuDriver({ stateDir: config['data-dir'], accel: config.accel, log: pino({ level: 'silent' }) });
+    await using driver = new QemuDriver({ stateDir: config['data-dir'], accelerator: config.accel });
     const directory = path.join(config['guest-dir'], newest.digest);
     const machine = await driver.machine({ kernel: path.join(directory, 'kernel'), initrd: path.join(directory, 'initrd') });
     if (machine.accelerator === 'kvm') return { status: 'ok', detail: 'KVM' };
@@ -108,9 +107,10 @@ function memory(): Promise<Finding> {
   return Promise.resolve(total >= 3 ? { status: 'ok', detail } : { status: 'degraded', detail, remedy: 'Create sprites with a smaller ram_mb.' });
 }
 
-async function limits(): Promise<Finding> {
-  const { enforced, note } = await probeLimits();
-  return enforced ? { status: 'ok', detail: note } : { status: 'degraded', detail: note, remedy: 'Boot the host with cgroup v2 and run sylphd under its systemd unit.' };
+async function limits(config: Config): Promise<Finding> {
+  await using driver = new QemuDriver({ stateDir: config['data-dir'] });
+  const { kind, reason } = driver.limits;
+  return kind === 'v2' ? { status: 'ok', detail: reason } : { status: 'degraded', detail: reason, remedy: 'Boot the host with cgroup v2 and run sylphd under its systemd unit.' };
 }
 
 async function packetFilter(): Promise<Finding> {

@@ -1,6 +1,6 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { ControlAndDataChannels } from '@sylph/channel';
+import { PortsChannelFactory } from '@sylph/channel';
 import { QemuDriver } from '@sylph/driver-qemu';
 import { Failpoints, Sprites, type EngineDeps } from '@sylph/engine';
 import { SlirpNetwork } from '@sylph/network-slirp';
@@ -43,12 +43,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const network = new SlirpNetwork({ first: config['uid-base'], last: config['uid-base'] + uidCount - 1 }, config.network);
   await network.open();
   stack.defer(() => network.close({ vmsRemain: config['on-shutdown'] === 'leave' }));
-  const driver = stack.use(new QemuDriver({ stateDir: dataDir, accel: config.accel, log }));
+  const driver = stack.use(new QemuDriver({ stateDir: dataDir, accelerator: config.accel, onNotice: (notice) => log.warn({ notice }, 'hypervisor') }));
 
   const deps: EngineDeps = {
     driver,
     store,
-    channels: new ControlAndDataChannels(),
+    channels: new PortsChannelFactory(),
     network,
     repository,
     keeper: new JournalKeeper({ log }),
@@ -74,7 +74,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const api = await buildApi({
     service: sprites,
     repository,
-    host: () => hostInfo({ driver, store, network, catalog, sprites, pool, cgroups: driver.cgroups, notices }),
+    host: () => hostInfo({ driver, store, network, catalog, sprites, pool, limits: driver.limits, notices }),
     logger: log,
     version,
     spriteUrl: (name, suffix) => `http://${name}-${suffix}.${config.domain}`,

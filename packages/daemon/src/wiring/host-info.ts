@@ -13,14 +13,14 @@ export interface HostInfoSources {
   catalog: PoolCatalog;
   sprites: Sprites;
   pool: { root: string; kind: 'directory' | 'loop' };
-  cgroups: { enforced: boolean; note: string };
+  limits: { kind: 'v2' | 'none'; reason: string };
   /** What the last start cleaned up; more may be added while the daemon runs. */
   notices: readonly string[];
 }
 
 /** Describes this host now. */
 export async function hostInfo(sources: HostInfoSources): Promise<HostInfo> {
-  const { driver, store, network, catalog, sprites, pool, cgroups } = sources;
+  const { driver, store, network, catalog, sprites, pool, limits } = sources;
   const [machine, capacity, net, images, counts, memoryAvailable, defaultImage] = await Promise.all([
     catalog.guest().then((guest) => driver.machine(guest)),
     store.capacity(),
@@ -41,7 +41,7 @@ export async function hostInfo(sources: HostInfoSources): Promise<HostInfo> {
     memory_total_bytes: os.totalmem(),
     memory_available_bytes: memoryAvailable,
     pool: { path: pool.root, kind: pool.kind, total_bytes: capacity.totalBytes, free_bytes: capacity.freeBytes },
-    cgroups: cgroups.enforced ? 'v2' : 'none',
+    cgroups: limits.kind,
     network: net,
     default_image: defaultImage?.name ?? null,
     images: images.map((image) => ({ name: image.name, digest: image.digest, created_at: image.createdAt, size_bytes: image.sizeBytes })),
@@ -49,7 +49,7 @@ export async function hostInfo(sources: HostInfoSources): Promise<HostInfo> {
     notices: [
       ...sources.notices,
       ...(machine.accelerator === 'tcg' ? [`sprites run by software emulation, many times slower than KVM: ${machine.reason}`] : []),
-      ...(cgroups.enforced ? [] : [cgroups.note]),
+      ...(limits.kind === 'none' ? [limits.reason] : []),
     ],
   };
 }

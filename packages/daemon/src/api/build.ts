@@ -1,0 +1,124 @@
+import type { Server } from 'node:http';
+import Fastify, { LogController, type FastifyHttpOptions, type FastifyInstance, type FastifyReply } from 'fastify';
+import { serializerCompiler, validatorCompiler, type FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { SylphError } from '@sylph/model';
+import { serveOpenApi } from '../openapi/document.ts';
+import { requireToken } from './authentication.ts';
+import { checkpointRoutes } from './checkpoints.ts';
+import { answerClientError } from './client-errors.ts';
+import { defaultLimits, type ApiDeps, type ResolvedDeps } from './deps.ts';
+import { answerErrors, sendError } from './error-answers.ts';
+import { httpExecRoutes } from './exec-http.ts';
+import { execSocketRoutes } from './exec-socket.ts';
+import { healthRoutes } from './health.ts';
+import { hostRoutes } from './host.ts';
+import { Idempotency } from './idempotency.ts';
+import { readJsonBodies } from './json-body.ts';
+import { lifecycleRoutes } from './lifecycle.ts';
+import { LiveSet } from './live.ts';
+import { answerUnknownPaths } from './not-found.ts';
+import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
+import { sessionRoutes } from './sessions.ts';
+import { spriteRoutes } from './sprites.ts';
+import { isWebSocketUpgrade, upgradeConstraint, WebSockets } from './websocket.ts';
+
+/** What the files of routes are given. */
+export interface ApiParts {
+  deps: ResolvedDeps;
+  idempotency: Idempotency;
+  live: LiveSet;
+  websockets: WebSockets;
+}
+
+/** Routes that ask for a token. */
+const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [spriteRoutes, lifecycleRoutes, sessionRoutes, execSocketRoutes, checkpointRoutes, hostRoutes];
+
+/**
+ * The HTTP and WebSocket API over an engine. Nothing listens yet: call `listen` on the result.
+ * `close` answers new requests with 503, tells exec sockets to come back (1012), ends streams, waits for requests under way at most `closeTimeoutMs`, and stops listening.
+ */
+export function buildApi(options: ApiDeps): FastifyInstance {
+  const deps: ResolvedDeps = { ...options, limits: { ...defaultLimits, ...options.limits } };
+  const app = createServer(deps);
+  const live = new LiveSet(deps.limits.maxStreams);
+  const parts: ApiParts = { deps, live, idempotency: new Idempotency(app, deps.repository), websockets: new WebSockets(app, deps.limits) };
+
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  closeInOrder(app, live, deps.limits.closeTimeoutMs);
+  logRequests(app);
+  answerErrors(app);
+  answerUnknownPaths(app);
+  serveOpenApi(app, deps.version);
+  void app.register(async (open) => {
+    readJsonBodies(open, deps.limits);
+    await open.register(healthRoutes(deps));
+  });
+  void app.register(async (closed) => {
+    closed.addHook('onRequest', async () => {
+      if (!deps.ready()) throw new SylphError('not_ready', 'sylphd is starting', { hint: 'Try again in a moment; GET /healthz tells when it is ready.' });
+    });
+    requireToken(closed, deps.repository);
+    await closed.register(async (json) => {
+      readJsonBodies(json, deps.limits);
+      for (const plugin of routes) await json.register(plugin(parts));
+    });
+    await closed.register(httpExecRoutes(parts));
+  });
+  return app;
+}
+
+function createServer({ limits, logger, version }: ResolvedDeps): FastifyInstance {
+  const log = requestLogger(logger);
+  const app = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIdOf,
+    requestIdHeader: false,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 1_024, constraints: { upgrade: upgradeConstraint } },
+    http: {
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
+      // Bodies have their own deadline: a command's input may take as long as it likes.
+      requestTimeout: 0,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+      shouldUpgradeCallback: isWebSocketUpgrade,
+    },
+    clientErrorHandler: answerClientError(version),
+    frameworkErrors: (error, request, reply) => {
+      // Hooks have not run for a request the router could not read.
+      identify(request.id, reply as unknown as FastifyReply, version);
+      sendError(reply as unknown as FastifyReply, new SylphError('invalid_request', error.message, { cause: error }));
+    },
+  } satisfies FastifyHttpOptions<Server>);
+  app.server.maxConnections = limits.maxConnections;
+  app.addHook('onRequest', async (request, reply) => {
+    identify(request.id, reply, version);
+  });
+  return app as unknown as FastifyInstance;
+}
+
+/** Headers of every answer. */
+function identify(requestId: string, reply: FastifyReply, version: string): void {
+  reply.header('x-request-id', requestId);
+  reply.header('sprite-version', `v${version}`);
+}
+
+/** While the API closes, what is new is refused and what is open is ended; at the deadline the rest is cut off. */
+function closeInOrder(app: FastifyInstance, live: LiveSet, closeTimeoutMs: number): void {
+  let closing = false;
+  let deadline: NodeJS.Timeout | undefined;
+  app.addHook('onRequest', async () => {
+    if (closing) throw new SylphError('shutting_down', 'the server is going down', { hint: 'Try again in a moment.' });
+  });
+  app.addHook('preClose', async () => {
+    closing = true;
+    deadline = setTimeout(() => app.server.closeAllConnections(), closeTimeoutMs);
+    await live.close();
+  });
+  app.addHook('onClose', async () => clearTimeout(deadline));
+}

@@ -1,0 +1,108 @@
+import type { Session } from '@sylph/engine';
+import { execClientMessage, streamByte, type ExecServerMessage } from '@sylph/model';
+import type { RawData, WebSocket } from 'ws';
+import type { ApiLimits } from './deps.ts';
+
+/** SSH agent messages of a client that is not released; ignored. */
+const sshAgentByte = 5;
+/** A sleeping sprite is woken by input; asked for at most this often. */
+const wakeIntervalMs = 1_000;
+
+/** Close codes of RFC 6455, section 7.4.1. */
+const unsupportedData = 1003;
+
+/** What a client's messages are for. */
+export interface ExecInput {
+  socket: WebSocket;
+  session: Session;
+  /** Whether this client's input goes to the process. */
+  stdin: boolean;
+  limits: Pick<ApiLimits, 'maxUnwrittenBytes'>;
+  tell: (message: ExecServerMessage) => void;
+  /** Makes sure that the guest runs. Never rejects. */
+  wake: () => void;
+}
+
+/**
+ * Passes a client's messages on to a session, in order. Input that the process does not take stops the reading of the socket. A malformed binary message closes the socket with 1003 and a reason, and
+ * leaves the process alone; a control message of unknown type is ignored; one with wrong values is answered with an error. After the session's end everything is ignored.
+ */
+export function passInput({ socket, session, stdin, limits, tell, wake }: ExecInput): void {
+  const tty = session.request.tty !== null;
+  let unwrittenBytes = 0;
+  let wokenAt = 0;
+
+  socket.on('message', (data: RawData, isBinary: boolean) => {
+    if (session.end !== undefined) return;
+    if (isBinary) onBinary(data as Buffer);
+    else onText((data as Buffer).toString());
+  });
+
+  function onBinary(message: Buffer): void {
+    if (tty) return write(message);
+    switch (message[0]) {
+      case streamByte.stdin:
+        return write(message.subarray(1));
+      case streamByte.stdinEof:
+        if (stdin) session.endInput();
+        return keepAwake();
+      case sshAgentByte:
+        return;
+      case undefined:
+        return socket.close(unsupportedData, 'an empty binary message; its first byte names the stream');
+      default:
+        return socket.close(unsupportedData, `unknown stream ${message[0]}; clients send 0 (stdin) and 4 (end of stdin)`);
+    }
+  }
+
+  function onText(text: string): void {
+    const parsed = parseJson(text);
+    if (parsed === undefined) return socket.close(unsupportedData, 'a text message that is not a JSON object');
+    const message = execClientMessage.safeParse(parsed);
+    if (!message.success) {
+      if (parsed.type !== 'resize' && parsed.type !== 'signal') return;
+      const fault = `${String(parsed.type)}: wrong values`;
+      return tell({ type: 'error', message: fault, error: fault, code: 'invalid_request' });
+    }
+    keepAwake();
+    switch (message.data.type) {
+      case 'resize':
+        return session.resize({ cols: message.data.cols, rows: message.data.rows });
+      case 'signal':
+        return void session.signal(message.data.signal).catch((error: Error) => {
+          if (session.end === undefined) tell({ type: 'error', message: error.message, error: error.message, code: 'agent_failed' });
+        });
+      default:
+        return message.data satisfies never;
+    }
+  }
+
+  function write(bytes: Buffer): void {
+    if (!stdin || bytes.length === 0) return;
+    keepAwake();
+    unwrittenBytes += bytes.length;
+    if (unwrittenBytes > limits.maxUnwrittenBytes) socket.pause();
+    const written = (): void => {
+      unwrittenBytes -= bytes.length;
+      if (unwrittenBytes <= limits.maxUnwrittenBytes / 2) socket.resume();
+    };
+    // A failed write means that the session has ended: its end is told by its output.
+    session.write(bytes).then(written, written);
+  }
+
+  function keepAwake(): void {
+    if (Date.now() - wokenAt < wakeIntervalMs) return;
+    wokenAt = Date.now();
+    wake();
+  }
+}
+
+function parseJson(text: string): { type?: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    // The caller tells the client.
+    return undefined;
+  }
+}

@@ -1,0 +1,160 @@
+import type { OrgRow, Session, SpriteLease, SpriteService } from '@sylph/engine';
+import { attachQuery, socketExecQuery, SylphError, type ErrorCode } from '@sylph/model';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { WebSocket } from 'ws';
+import * as z from 'zod';
+import type { ApiParts } from './build.ts';
+import { errorResponses } from './error-answers.ts';
+import { ExecClient } from './exec-client.ts';
+import { passInput } from './exec-input.ts';
+import { sendOutput } from './exec-output.ts';
+import { sessionRequest } from './exec-request.ts';
+import { commandOf, findSession } from './sessions.ts';
+import { nameInPath } from './sprite-answer.ts';
+import { websocketOnly } from './websocket.ts';
+
+/** Close code of a server that goes down: come back later. */
+const serviceRestart = 1012;
+const internalError = 1011;
+
+/** What the socket speaks, for the OpenAPI document, which has no words for WebSockets. */
+export const execSocketDescription = `With \`Upgrade: websocket\` this runs a command, whose query parameters are those of \`POST …/exec\` and \`tty\`, \`cols\`, \`rows\`; or, with \`id\`, attaches to a session.
+
+First message: text \`{"type":"session_info",…}\`. Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
+Text messages to the server: \`{"type":"resize","cols","rows"}\`, \`{"type":"signal","signal"}\`; from it: \`exit\`, \`lost\` (nobody knows an exit code), \`dropped\`, \`error\`, \`debug\`.
+Close codes: 1000; 4000 + exit code for a failed command on a terminal; 1011 lost; 1012 the server restarts, attach again. A client that leaves does not end the command before \`max_run_after_disconnect\`.
+
+Without an Upgrade header: the running sessions. Never wakes a sprite.`;
+
+/** How a client joins a session. */
+interface Joining {
+  session: Session;
+  isOwner: boolean;
+  stdin: boolean;
+  offset: number;
+}
+
+/** The exec WebSocket: starting a command, and attaching to one. */
+export const execSocketRoutes =
+  ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const { service, limits } = deps;
+
+    app.route({
+      method: 'GET',
+      url: '/v1/sprites/:name/exec',
+      constraints: websocketOnly,
+      schema: { hide: true, params: z.object({ name: z.string() }), querystring: socketExecQuery },
+      handler: async (request, reply) => {
+        websockets.assertHandshake(request);
+        live.assertRoom();
+        const name = nameInPath(request.params.name);
+        const known = request.query.id ?? request.query.session_id;
+        if (known !== undefined) return attach(request, reply, name, known, request.query);
+        using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
+        const wanted = sessionRequest(request.query, lease.view);
+        const session = await lease.sessions.start(wanted);
+        join(request, reply, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0 });
+      },
+    });
+
+    app.route({
+      method: 'GET',
+      url: '/v1/sprites/:name/exec/:session',
+      constraints: websocketOnly,
+      schema: {
+        operationId: 'attachSession',
+        summary: 'Attach to a session (WebSocket only)',
+        description: 'Replays the output from `offset`, then goes on live. Messages as for `GET …/exec` as a WebSocket.',
+        tags: ['exec'],
+        params: z.object({ name: z.string(), session: z.string() }),
+        querystring: attachQuery,
+        response: { 101: z.null().describe('Switching protocols'), ...errorResponses },
+      },
+      handler: async (request, reply) => {
+        websockets.assertHandshake(request);
+        live.assertRoom();
+        return attach(request, reply, nameInPath(request.params.name), request.params.session, request.query);
+      },
+    });
+
+    async function attach(request: FastifyRequest, reply: FastifyReply, name: string, id: string, query: { stdin?: boolean | undefined; offset?: number | undefined }): Promise<void> {
+      const { org } = request.caller;
+      const { offset = 0, stdin = true } = query;
+      const found = await findSession(service, org, name, id);
+      // One that has ended is read from its journal; the sprite may sleep on.
+      using lease: SpriteLease | undefined = found.end === undefined ? await service.use(org, name, { signal: vanished(request) }) : undefined;
+      const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
+      if (offset > session.endOffset) throw new SylphError('invalid_request', `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`);
+      join(request, reply, name, { session, isOwner: false, stdin: stdin && session.request.stdin, offset });
+    }
+
+    /** Completes the handshake. From here on the client counts as attached, which keeps the sprite awake. */
+    function join(request: FastifyRequest, reply: FastifyReply, name: string, joining: Joining): void {
+      const attached = joining.session.attach();
+      // Without a socket there will be no `close` to end the attachment.
+      if (request.raw.socket.destroyed) attached[Symbol.dispose]();
+      reply.header('x-sprite-capabilities', 'signal');
+      websockets.accept(request, reply, (socket) => {
+        void serve(socket, request, name, joining).finally(() => attached[Symbol.dispose]());
+      });
+    }
+
+    /** Serves a socket until it is closed. Never rejects. */
+    async function serve(socket: WebSocket, request: FastifyRequest, name: string, { session, isOwner, stdin, offset }: Joining): Promise<void> {
+      const startedAt = Date.now();
+      // A protocol error of the client; the library closes with the fitting code.
+      socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
+      using client = new ExecClient(socket, limits);
+      const forget = live.add({ close: () => leave(client, socket) });
+      try {
+        passInput({ socket, session, stdin, limits, tell: (message) => client.tell(message), wake: () => wake(service, request.caller.org, name, request) });
+        const { cols, rows } = session.size ?? { cols: 0, rows: 0 };
+        client.tell({
+          type: 'session_info',
+          session_id: session.id,
+          command: commandOf(session),
+          created: Math.floor(session.createdAt.getTime() / 1000),
+          cols,
+          rows,
+          is_owner: isOwner,
+          tty: session.request.tty !== null,
+          offset,
+        });
+        await sendOutput(client, session, offset);
+      } catch (error) {
+        if (!client.gone.aborted) {
+          request.log.error({ err: error, sessionId: session.id }, 'exec socket failed');
+          const message = 'the output could not be read; attach again';
+          client.tell({ type: 'error', message, error: message, code: 'internal' satisfies ErrorCode });
+          void client.close(internalError, message);
+        }
+      }
+      await client.closed;
+      forget();
+      request.log.info({ sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt }, 'exec socket closed');
+    }
+
+    async function leave(client: ExecClient, socket: WebSocket): Promise<void> {
+      const timer = setTimeout(() => socket.terminate(), limits.closeTimeoutMs);
+      await client.close(serviceRestart, 'the server restarts; attach again');
+      clearTimeout(timer);
+    }
+  };
+
+/** Fires when the client of a request that has not been answered is gone. */
+function vanished({ raw }: FastifyRequest): AbortSignal {
+  const gone = new AbortController();
+  raw.socket.once('close', () => gone.abort());
+  return gone.signal;
+}
+
+/** Input wakes a sprite that was put to sleep under its clients. */
+function wake(service: SpriteService, org: OrgRow, name: string, { log }: FastifyRequest): void {
+  service.use(org, name).then(
+    (lease) => lease[Symbol.dispose](),
+    // The input waits in the session; the session's own end tells the client if the sprite is beyond help.
+    (error: unknown) => log.warn({ err: error }, 'a sprite could not be woken for input'),
+  );
+}

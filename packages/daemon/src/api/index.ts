@@ -1,0 +1,2 @@
+export { buildApi } from './build.ts';
+export type { ApiDeps, ApiLimits } from './deps.ts';

@@ -1,0 +1,147 @@
+import type { OrgRow, Session, SpriteService } from '@sylph/engine';
+import { killLine, killQuery, listSessionsResponse, SylphError, type KillLine, type SignalName } from '@sylph/model';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import * as z from 'zod';
+import type { ApiParts } from './build.ts';
+import { errorResponses } from './error-answers.ts';
+import { execSocketDescription } from './exec-socket.ts';
+import { NdjsonStream } from './ndjson.ts';
+import { nameInPath } from './sprite-answer.ts';
+
+/** How long a session may take to be gone after KILL, before that is called a failure. */
+const killTimeoutMs = 10_000;
+const defaultTimeoutMs = 10_000;
+const tags = ['exec'];
+
+/** Sessions of a sprite: list and kill. */
+export const sessionRoutes =
+  ({ deps, live }: ApiParts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const { service } = deps;
+
+    app.route({
+      method: 'GET',
+      url: '/v1/sprites/:name/exec',
+      schema: {
+        operationId: 'listSessions',
+        summary: 'List running sessions; as a WebSocket: run a command',
+        description: execSocketDescription,
+        tags,
+        params: z.object({ name: z.string() }),
+        response: { 200: listSessionsResponse, ...errorResponses },
+      },
+      handler: async (request) => {
+        const running = (await service.peekSessions(request.caller.org, nameInPath(request.params.name)))?.list() ?? [];
+        return { count: running.length, sessions: running.map(sessionAnswer) };
+      },
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/sprites/:name/exec/:session/kill',
+      schema: {
+        operationId: 'killSession',
+        summary: 'Signal a session and see it end',
+        description: 'The signal goes to the process group; after `timeout`, KILL does. 410: it had ended before.',
+        tags,
+        params: z.object({ name: z.string(), session: z.string() }),
+        querystring: killQuery,
+        body: killQuery.nullish(),
+        response: { 200: { description: 'One JSON object a line; the last is of type `complete` or `error`', content: { 'application/x-ndjson': { schema: killLine } } }, ...errorResponses },
+      },
+      handler: async (request, reply) => {
+        const { signal = 'TERM', timeout: timeoutMs = defaultTimeoutMs } = { ...request.body, ...request.query };
+        live.assertRoom();
+        const name = nameInPath(request.params.name);
+        await findSession(service, request.caller.org, name, request.params.session);
+        using lease = await service.use(request.caller.org, name);
+        const session = lease.sessions.get(request.params.session) ?? unknownSession(request.params.session);
+        // Refused with a status while that is still possible: gone before, or the signal cannot be sent.
+        if (session.end !== undefined) throw exited(session.id);
+        await session.signal(signal);
+        const stream = new NdjsonStream<KillLine>(reply, live);
+        try {
+          await watchEnd(session, signal, timeoutMs, (line) => stream.write(line));
+        } catch (error) {
+          request.log.error({ err: error }, 'killing a session failed');
+          stream.write({ type: 'error', message: SylphError.from(error).message });
+        }
+        stream.end();
+      },
+    });
+  };
+
+/** The session of an id, sleeping sprites left asleep. Throws `session_not_found`. */
+export async function findSession(service: SpriteService, org: OrgRow, name: string, id: string): Promise<Session> {
+  return (await service.peekSessions(org, name))?.get(id) ?? unknownSession(id);
+}
+
+function unknownSession(id: string): never {
+  throw new SylphError('session_not_found', `session not found: ${id.slice(0, 64)}`, { hint: 'It may have ended some time ago. List what runs with GET …/exec.' });
+}
+
+function exited(id: string): SylphError {
+  return new SylphError('session_exited', `session ${id} has exited`);
+}
+
+/** Program as resolved in the sprite, and its arguments. */
+export function commandOf({ resolvedPath, request }: Session): string {
+  return [resolvedPath, ...request.argv.slice(1)].join(' ');
+}
+
+function sessionAnswer(session: Session): z.output<typeof listSessionsResponse>['sessions'][number] {
+  return {
+    id: session.id,
+    command: commandOf(session),
+    workdir: session.request.dir,
+    created: session.createdAt.toISOString(),
+    tty: session.request.tty !== null,
+    bytes_per_second: session.bytesPerSecond,
+    is_active: session.clients > 0,
+    last_activity: session.lastActivityAt.toISOString(),
+  };
+}
+
+/** Tells how a session that was signalled ends; kills it when it does not. `timeoutMs` 0: only tells that the signal was sent. */
+async function watchEnd(session: Session, signal: SignalName, timeoutMs: number, write: (line: KillLine) => void): Promise<void> {
+  const { pid } = session;
+  const tellSignal = (name: SignalName): void => write({ type: 'signal', message: `Sent SIG${name} to process group ${pid}`, signal: `SIG${name}`, pid });
+  tellSignal(signal);
+  if (timeoutMs === 0) {
+    write({ type: 'complete', ...(session.end === undefined ? {} : exitCodeOf(session)) });
+    return;
+  }
+  if (!(await endedWithin(session, timeoutMs))) {
+    write({ type: 'timeout', message: `Still running after ${timeoutMs / 1000} s` });
+    // It may end by itself right now; then the answer is the same.
+    await session.signal('KILL').catch((error: unknown) => {
+      if (session.end === undefined) throw error;
+    });
+    tellSignal('KILL');
+    if (!(await endedWithin(session, killTimeoutMs))) {
+      write({ type: 'error', message: `Still running ${killTimeoutMs / 1000} s after SIGKILL; restart the sprite` });
+      return;
+    }
+    write({ type: 'killed', message: 'Killed' });
+  }
+  if (session.end?.how === 'lost') {
+    write({ type: 'error', message: `The session was lost: ${session.end.reason}` });
+    return;
+  }
+  write({ type: 'exited', message: 'Exited' });
+  write({ type: 'complete', ...exitCodeOf(session) });
+}
+
+function exitCodeOf({ end }: Session): { exit_code?: number } {
+  if (end === undefined || end.how === 'lost') return {};
+  return { exit_code: end.code };
+}
+
+/** Whether a session ends within a time. */
+async function endedWithin(session: Session, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<false>((resolve) => (timer = setTimeout(resolve, ms, false)));
+  const ended = await Promise.race([session.ended.then(() => true), timeout]);
+  clearTimeout(timer);
+  return ended;
+}
