@@ -1,1 +1,11 @@
-export {};
+export { SylphClient, type InputSource } from './client.ts';
+export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
+export { createdId } from './checkpoints.ts';
+export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';
+export type { CallOptions, CheckResult, RestartResult } from './sprites.ts';
+export { collect, type CommandResult } from './exec/collect.ts';
+export type { HttpExec } from './exec/http.ts';
+export type { OutputChunk } from './exec/frames.ts';
+export type { ServerMessage, SessionInfo } from './exec/messages.ts';
+export type { AttachRequest, CommandRequest, ExecRequest, SessionWatch, TerminalSize } from './exec/request.ts';
+export { ExecSession, type ExecExit, type ExecInput } from './exec/session.ts';

@@ -1,0 +1,118 @@
+import type { HostInfo } from '@sylph/model';
+import { Checkpoints } from './checkpoints.ts';
+import { isObject } from './errors.ts';
+import { collect, type CommandResult } from './exec/collect.ts';
+import { httpExec, type HttpExec } from './exec/http.ts';
+import { commandQuery, execQuery, type AttachRequest, type CommandRequest, type ExecRequest } from './exec/request.ts';
+import { ExecSession } from './exec/session.ts';
+import { Http, segment } from './http.ts';
+import { resolveOptions, type ClientOptions } from './options.ts';
+import { Sessions } from './sessions.ts';
+import { Sprites, unexpected, type CallOptions } from './sprites.ts';
+import { nodeTransport } from './transport/node.ts';
+
+/** Longest output {@link SylphClient.run} takes, bytes. */
+const maxCollectedBytes = 64 * 2 ** 20;
+
+/** Input of a command that is run to its end. */
+export type InputSource = Uint8Array | string | AsyncIterable<Uint8Array>;
+
+/**
+ * Client of one server. Holds no connection between calls. Everything throws ClientError, or the reason of an aborted signal; every wait has a deadline.
+ * Only `transport/` needs Node; the rest is fetch, streams and signals.
+ */
+export class SylphClient {
+  readonly sprites: Sprites;
+  readonly checkpoints: Checkpoints;
+  readonly sessions: Sessions;
+  readonly #http: Http;
+
+  constructor(options: ClientOptions) {
+    this.#http = new Http(resolveOptions(options, nodeTransport));
+    this.sprites = new Sprites(this.#http);
+    this.checkpoints = new Checkpoints(this.#http);
+    this.sessions = new Sessions(this.#http);
+  }
+
+  get baseUrl(): string {
+    return this.#http.options.baseUrl;
+  }
+
+  /** Machine, pool, images, notices. */
+  async host(options: CallOptions = {}): Promise<HostInfo> {
+    const answer = await this.#http.json('/v1/host', options);
+    if (!isObject(answer)) throw unexpected('a description of the host');
+    return answer as unknown as HostInfo;
+  }
+
+  /** Resolves when the server is ready. Needs no token. */
+  async health(options: CallOptions & { timeoutMs?: number } = {}): Promise<void> {
+    await this.#http.text('/healthz', options);
+  }
+
+  /** The server's OpenAPI document. Needs no token. */
+  openapi(options: CallOptions = {}): Promise<unknown> {
+    return this.#http.json('/openapi.json', options);
+  }
+
+  /** Starts a command over a WebSocket; wakes the sprite. Resolves when the server has named its session. */
+  exec(sprite: string, request: ExecRequest): Promise<ExecSession> {
+    const tty = request.tty !== undefined;
+    const stdin = request.stdin ?? tty;
+    return this.#open(sprite, '', execQuery(request), { watch: request, tty, offset: 0, stdin });
+  }
+
+  /** Takes up a running session, from its scrollback or an output offset. */
+  attach(sprite: string, id: string, request: AttachRequest = {}): Promise<ExecSession> {
+    const query = new URLSearchParams({ stdin: String(request.stdin ?? true) });
+    if (request.offset !== undefined) query.append('offset', String(request.offset));
+    return this.#open(sprite, `/${segment(id)}`, query, { watch: request, tty: false, offset: request.offset, stdin: request.stdin ?? true });
+  }
+
+  /** Runs a command to its end over a WebSocket and returns what it said, at most 64 MiB. */
+  async run(sprite: string, request: ExecRequest & { input?: InputSource | undefined }): Promise<CommandResult> {
+    const { input, ...rest } = request;
+    await using session = await this.exec(sprite, { ...rest, stdin: input !== undefined });
+    const feeding = input === undefined ? Promise.resolve() : feed(session, toChunks(input));
+    feeding.catch(() => undefined); // A failing source ends the session below; a failing session rejects the collecting.
+    const result = await Promise.race([collect(session, maxCollectedBytes), feeding.then(() => new Promise<never>(() => undefined))]);
+    return result;
+  }
+
+  /** Starts a command over HTTP POST. The request is sent when `output` is first read. */
+  execHttp(sprite: string, request: CommandRequest & CallOptions & { input?: InputSource | undefined }): HttpExec {
+    const query = commandQuery(request);
+    if (request.input !== undefined) query.append('stdin', 'true');
+    const url = this.#http.url(`/v1/sprites/${segment(sprite)}/exec`);
+    url.search = query.toString();
+    return httpExec(this.#http.options, { url, body: request.input === undefined ? undefined : toChunks(request.input), signal: request.signal });
+  }
+
+  /** {@link execHttp}, run to its end. */
+  runHttp(sprite: string, request: CommandRequest & CallOptions & { input?: InputSource | undefined }): Promise<CommandResult> {
+    return collect(this.execHttp(sprite, request), maxCollectedBytes);
+  }
+
+  #open(sprite: string, path: string, query: URLSearchParams, start: { watch: ExecRequest | AttachRequest; tty: boolean; offset: number | undefined; stdin: boolean }): Promise<ExecSession> {
+    const base = `/v1/sprites/${segment(sprite)}/exec`;
+    const url = this.#http.url(base + path);
+    url.search = query.toString();
+    return ExecSession.open({
+      options: this.#http.options,
+      url,
+      resumeUrl: (id, offset) => this.#http.url(`${base}/${segment(id)}`, { stdin: String(start.stdin), offset: String(offset) }),
+      ...start,
+    });
+  }
+}
+
+async function feed(session: ExecSession, input: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const bytes of input) await session.stdin.write(bytes);
+  await session.stdin.end();
+}
+
+async function* toChunks(input: InputSource): AsyncGenerator<Uint8Array, void, undefined> {
+  if (typeof input === 'string') yield new TextEncoder().encode(input);
+  else if (input instanceof Uint8Array) for (let at = 0; at < input.length; at += 65_536) yield input.subarray(at, at + 65_536);
+  else yield* input;
+}

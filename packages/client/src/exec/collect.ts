@@ -1,0 +1,40 @@
+import { ClientError } from '../errors.ts';
+import type { OutputChunk } from './frames.ts';
+import type { ExecExit } from './session.ts';
+
+/** Everything a command said. */
+export interface CommandResult {
+  exitCode: number;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  /** stdout as UTF-8. */
+  text: string;
+  /** stderr as UTF-8. */
+  errorText: string;
+}
+
+/** Reads a command to its end. Throws `body_too_large` when it says more than `maxBytes`. */
+export async function collect(command: { output: AsyncIterable<OutputChunk>; exit: Promise<ExecExit> }, maxBytes: number): Promise<CommandResult> {
+  const parts = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+  let bytes = 0;
+  for await (const chunk of command.output) {
+    bytes += chunk.bytes.length;
+    if (bytes > maxBytes) throw new ClientError('body_too_large', `the command said more than ${maxBytes} bytes`, { hint: 'read its output as a stream' });
+    parts[chunk.stream].push(chunk.bytes);
+  }
+  const { code } = await command.exit;
+  const stdout = joined(parts.stdout);
+  const stderr = joined(parts.stderr);
+  const decoder = new TextDecoder();
+  return { exitCode: code, stdout, stderr, text: decoder.decode(stdout), errorText: decoder.decode(stderr) };
+}
+
+function joined(parts: Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

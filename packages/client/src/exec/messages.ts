@@ -1,0 +1,48 @@
+import { isObject } from '../errors.ts';
+
+/** A text message of the server on an exec socket. `type` tells what it is; unknown ones are passed on untouched. */
+export type ServerMessage = { type: string } & Record<string, unknown>;
+
+/** First message of every exec socket. */
+export interface SessionInfo {
+  id: string;
+  command: string;
+  tty: boolean;
+  isOwner: boolean;
+  /** Where the output that follows begins, counted in bytes from the command's start; undefined when the server does not say. */
+  offset: number | undefined;
+  /** Input bytes the command's session has taken, when the server says. */
+  inputOffset: number | undefined;
+}
+
+/** Parses a text message; undefined for what is none. */
+export function parseMessage(text: string): ServerMessage | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) && typeof value['type'] === 'string' ? (value as ServerMessage) : undefined;
+  } catch {
+    // Servers may say what clients do not know; nothing depends on it.
+    return undefined;
+  }
+}
+
+/** Reads `session_info`. */
+export function sessionInfo(message: ServerMessage): SessionInfo {
+  return {
+    id: String(message['session_id'] ?? ''),
+    command: typeof message['command'] === 'string' ? message['command'] : '',
+    tty: message['tty'] === true,
+    isOwner: message['is_owner'] === true,
+    offset: count(message['offset']),
+    inputOffset: count(message['input_offset']),
+  };
+}
+
+/** Exit code of a text `exit`; the public API calls it `exit_code`, one of its clients `code`. */
+export function exitCode(message: ServerMessage): number | undefined {
+  return count(message['exit_code']) ?? count(message['code']);
+}
+
+function count(value: unknown): number | undefined {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
