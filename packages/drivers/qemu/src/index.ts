@@ -1,1 +1,2 @@
-export {};
+export { QemuDriver, type QemuDriverOptions } from './driver.ts';
+export type { AcceleratorChoice } from './probe.ts';

@@ -1,0 +1,107 @@
+import { isIPv4 } from 'node:net';
+import type { NetworkAttachment, VmSpec } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
+
+/**
+ * What the guest's machine consists of, as a name for `MachineIdentity.machine`. Count it up whenever the arguments below change what devices there are or
+ * their order: a memory snapshot only loads into the machine it was taken from.
+ */
+export const machineName = 'microvm/1';
+
+/** Names below run/, relative to the working directory: an absolute one could be longer than a Unix socket's path may be (108 bytes). */
+export const runFiles = { qmp: 'run/qmp', data: 'run/data', control: 'run/control', stream: 'run/stream', dev: 'run/dev', console: 'run/console', handle: 'run/vm.json' } as const;
+
+/** Bytes of console output kept, in QEMU's own memory: a guest that floods its console costs no disk. A power of two, as QEMU demands. */
+export const consoleRingBytes = 64 * 1024;
+
+/**
+ * Cap of the code cache of an emulated CPU, MiB. Measured on a 1 GiB guest: QEMU's own default (1 GiB, filled as code is met) lets one VM grow by hundreds of MiB
+ * over time; a boot fills some 60 MiB. With less than 64 MiB, boots thrash (16 MiB: 13.5 s instead of 8).
+ */
+const tcgCacheMib = 64;
+
+/** Level 6 lets the kernel's first line out (`Linux version`, a notice): the sign of life a boot is watched for. Level 7 would print ten times as much, through a slow emulated port. */
+const kernelCommandLine = 'console=ttyS0 reboot=t panic=-1 loglevel=6';
+
+/** Descriptors QEMU inherits, in this order: /dev/kvm, opened by us so that no account but ours needs a right to it, and the device state to start from. */
+const firstFd = 3;
+
+/** KVM through a descriptor that was passed on. */
+export const kvmAccelerator = 'kvm,device=/dev/fdset/1';
+export function kvmFdArgs(fd: number): string[] {
+  return ['-add-fd', `fd=${fd},set=1,opaque=kvm`];
+}
+
+/** QEMU's arguments for a VM. Everything that is not a constant is checked here: text from outside never becomes an option of its own. Throws `internal` on a value that fits no grammar. */
+export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'>): string[] {
+  const { cpus, ramMib } = spec.shape;
+  const kvm = spec.machine.accelerator === 'kvm';
+  const boot = spec.memory === undefined;
+  const incomingFd = kvm ? firstFd + 1 : firstFd;
+  return [
+    ...['-M', 'microvm,isa-serial=on,memory-backend=ram,acpi=on,suppress-vmdesc=on'],
+    ...(kvm ? kvmFdArgs(firstFd) : []),
+    ...['-accel', kvm ? kvmAccelerator : `tcg,thread=multi,tb-size=${tcgCacheMib}`],
+    ...['-cpu', kvm ? 'host' : 'max'],
+    ...['-smp', integer(cpus)],
+    ...['-m', `${integer(ramMib)}M`],
+    // The file is opened read-only yet mapped privately writable: nothing QEMU does can reach what other VMs share.
+    ...['-object', `memory-backend-file,id=ram,mem-path=ram,size=${integer(ramMib)}M,share=off,readonly=on,rom=off`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none'],
+    // A guest that powers off or resets stays there, paused, until its end is noted and its console read.
+    ...['-action', 'reboot=shutdown,shutdown=pause'],
+    // Kernel and initrd are read at boot only; without them a wake reads and holds nothing of theirs.
+    ...(boot ? ['-kernel', 'kernel', '-initrd', 'initrd', '-append', kernelCommandLine] : []),
+    ...['-chardev', `ringbuf,id=console,size=${consoleRingBytes}`, '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${runFiles.qmp},server=on,wait=off`],
+    ...['-drive', 'id=disk,if=none,file=disk,format=raw,cache=none,discard=unmap,aio=threads', '-device', 'virtio-blk-device,drive=disk'],
+    ...['-device', 'virtio-serial-device'],
+    ...['-chardev', `socket,id=data,path=${runFiles.data},server=on,wait=off`, '-device', 'virtserialport,chardev=data,name=sylph.data'],
+    ...['-chardev', `socket,id=control,path=${runFiles.control},server=on,wait=off`, '-device', 'virtserialport,chardev=control,name=sylph.control'],
+    ...networkArgs(spec.network),
+    ...['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-device,rng=rng'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    // No stream of this driver has a configuration section: both kinds of capture load alike, and a VM restored from either can be captured as either.
+    ...['-global', 'migration.send-configuration=off'],
+    ...(boot ? [] : ['-incoming', `fd:${incomingFd}`]),
+  ];
+}
+
+/** The network device is there in any case: without it a memory snapshot taken with it would not load. */
+function networkArgs(network: NetworkAttachment): string[] {
+  switch (network.kind) {
+    case 'none':
+      return ['-netdev', 'hubport,id=net0,hubid=0', '-device', 'virtio-net-device,netdev=net0'];
+    case 'user': {
+      if (network.dns === network.gateway) throw new SylphError('internal', 'DNS address and gateway of a user-mode network must differ');
+      const options = [`net=${subnet(network.subnet)}`, `host=${address(network.gateway)}`, `dns=${address(network.dns)}`, `dhcpstart=${address(network.guestAddress)}`];
+      return [
+        ...['-netdev', `user,id=net0,ipv6=off,${options.join(',')},restrict=${network.restricted ? 'on' : 'off'}`],
+        ...['-device', `virtio-net-device,netdev=net0,mac=${mac(network.mac)}`],
+      ];
+    }
+    default:
+      return network satisfies never;
+  }
+}
+
+function integer(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 1) throw new SylphError('internal', `not a count: ${value}`);
+  return String(value);
+}
+
+function address(text: string): string {
+  if (!isIPv4(text)) throw new SylphError('internal', `not an IPv4 address: ${JSON.stringify(text)}`);
+  return text;
+}
+
+function subnet(text: string): string {
+  const [base = '', bits = '', ...rest] = text.split('/');
+  if (rest.length > 0 || !isIPv4(base) || !/^([1-9]|[12][0-9]|3[0-2])$/.test(bits)) throw new SylphError('internal', `not an IPv4 subnet: ${JSON.stringify(text)}`);
+  return text;
+}
+
+function mac(text: string): string {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) throw new SylphError('internal', `not a MAC address: ${JSON.stringify(text)}`);
+  return text;
+}

@@ -1,0 +1,152 @@
+import type { CaptureReport } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
+import * as z from 'zod';
+import { runFiles } from '../args.ts';
+import type { QmpClient, QmpEvent } from '../qmp.ts';
+import type { CaptureJob } from './jobs.ts';
+import type { WorkerLease } from './pool.ts';
+
+/** No limit: the stream goes through memory, and the reader's pace holds QEMU back. */
+const maxBandwidth = 1e12;
+/** What the last round may take, ms. Of the 15 ms a guest may stand still the rest is for devices, the disk's reflink and the way back. */
+const downtimeMs = 4;
+/** A guest that writes faster than its pages can be read never gets there: from this pass on it is allowed twice the pause with each pass. */
+const patientPasses = 5;
+const maxDowntimeMs = 2_000;
+const deadlineMs = 300_000;
+const cancelDeadlineMs = 10_000;
+
+const migrationEvent = z.object({ status: z.string() });
+const passEvent = z.object({ pass: z.int() });
+const statusReply = z.object({ status: z.string(), running: z.boolean() });
+
+/** Captures a running VM; it runs again when this resolves or throws. Throws `vm_failed`, or the signal's reason. */
+export async function captureLive(
+  qmp: QmpClient,
+  worker: WorkerLease,
+  job: CaptureJob & { uid: number },
+  options: { whilePaused: () => void; signal: AbortSignal },
+): Promise<CaptureReport> {
+  const began = performance.now();
+  const migration = new Migration(qmp);
+  try {
+    await worker.call('liveListen', job);
+    await migration.prepare();
+    options.signal.throwIfAborted();
+    const received = worker.call('liveReceive', undefined);
+    // Seen by whoever waits in `run`; until then a failure must not count as unhandled.
+    received.catch(() => {});
+    const stoppedAt = await migration.run(received, options.signal);
+    options.whilePaused();
+    await worker.call('liveDisk', undefined);
+    await qmp.command('cont');
+    const pauseMs = performance.now() - stoppedAt;
+    const files = await worker.call('liveFinish', undefined);
+    return { deviceFormat: 'stream', pauseMs, totalMs: performance.now() - began, ...files };
+  } catch (error) {
+    await migration.cancel();
+    // The worker may be what failed; a new one takes its place then.
+    await worker.call('liveAbort', undefined).catch(() => {});
+    throw error;
+  } finally {
+    migration.close();
+  }
+}
+
+/** QEMU's side of a live capture. */
+class Migration {
+  readonly #qmp: QmpClient;
+  readonly #unsubscribe: () => void;
+  readonly #finished = Promise.withResolvers<string>();
+  #stoppedAt: number | undefined;
+  #downtimeMs = downtimeMs;
+  #started = false;
+
+  constructor(qmp: QmpClient) {
+    this.#qmp = qmp;
+    this.#unsubscribe = qmp.onEvent((event) => this.#onEvent(event));
+  }
+
+  async prepare(): Promise<void> {
+    const { running, status } = await this.#qmp.query(statusReply, 'query-status');
+    if (!running) throw new SylphError('vm_failed', `a live capture needs a running VM, this one is ${status}`);
+    await this.#qmp.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    await this.#setDowntime(downtimeMs);
+  }
+
+  /** When the guest stopped. Resolves with everything received and the guest standing still. */
+  async run(received: Promise<unknown>, signal: AbortSignal): Promise<number> {
+    const failed = Promise.withResolvers<never>();
+    const onAbort = (): void => failed.reject(signal.reason as Error);
+    const timer = setTimeout(() => failed.reject(new SylphError('vm_failed', `live capture took more than ${deadlineMs} ms`)), deadlineMs);
+    const gone = this.#qmp.closed.then(() => {
+      throw new SylphError('vm_failed', 'QEMU went away during a live capture');
+    });
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      this.#started = true;
+      await this.#qmp.command('migrate', { uri: `unix:${runFiles.stream}` });
+      await Promise.race([failed.promise, gone, Promise.all([received, this.#completed()])]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      failed.promise.catch(() => {});
+      gone.catch(() => {});
+    }
+    if (this.#stoppedAt === undefined) throw new SylphError('vm_failed', 'the migration completed without stopping the VM');
+    return this.#stoppedAt;
+  }
+
+  /** Makes sure the VM runs, whatever was reached. Never throws: what failed is on its way to the caller, and a VM that cannot be told to run is seen as broken. */
+  async cancel(): Promise<void> {
+    if (!this.#started) return;
+    try {
+      await this.#qmp.command('migrate_cancel', {}, { deadlineMs: cancelDeadlineMs });
+      const end = setTimeout(() => this.#finished.resolve('late'), cancelDeadlineMs);
+      await this.#finished.promise;
+      clearTimeout(end);
+      const { running } = await this.#qmp.query(statusReply, 'query-status');
+      if (!running) await this.#qmp.command('cont');
+    } catch {
+      // Said above.
+    }
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  async #completed(): Promise<void> {
+    const end = await this.#finished.promise;
+    if (end !== 'completed') throw new SylphError('vm_failed', `migration ${end}`);
+  }
+
+  #onEvent(event: QmpEvent): void {
+    switch (event.name) {
+      case 'STOP':
+        this.#stoppedAt = event.atMs;
+        break;
+      case 'MIGRATION': {
+        const { data } = migrationEvent.safeParse(event.data);
+        if (data !== undefined && ['completed', 'failed', 'cancelled'].includes(data.status)) this.#finished.resolve(data.status);
+        break;
+      }
+      case 'MIGRATION_PASS':
+        this.#onPass(passEvent.safeParse(event.data).data?.pass ?? 0);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #onPass(pass: number): void {
+    if (pass <= patientPasses || this.#downtimeMs >= maxDowntimeMs) return;
+    this.#downtimeMs = Math.min(2 * this.#downtimeMs, maxDowntimeMs);
+    // Too late or refused: the deadline ends a capture that does not converge.
+    this.#setDowntime(this.#downtimeMs).catch(() => {});
+  }
+
+  async #setDowntime(limitMs: number): Promise<void> {
+    await this.#qmp.command('migrate-set-parameters', { 'max-bandwidth': maxBandwidth, 'downtime-limit': limitMs });
+  }
+}

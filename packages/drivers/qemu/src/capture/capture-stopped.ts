@@ -1,0 +1,26 @@
+import type { CaptureReport } from '@sylph/engine';
+import { runFiles } from '../args.ts';
+import type { QmpClient } from '../qmp.ts';
+import type { CaptureJob } from './jobs.ts';
+import type { WorkerLease } from './pool.ts';
+
+/** Saving devices takes milliseconds; a VM whose disk hangs takes as long as its disk. */
+const saveDeadlineMs = 30_000;
+
+/** Captures a VM that then stays paused. `stop` drains and flushes its disk. Throws `vm_failed`; the VM is paused then too, unless it is gone. */
+export async function captureStopped(
+  qmp: QmpClient,
+  worker: WorkerLease,
+  job: CaptureJob,
+  options: { whilePaused: () => void; signal: AbortSignal },
+): Promise<CaptureReport> {
+  const began = performance.now();
+  await qmp.command('stop', {}, { deadlineMs: saveDeadlineMs });
+  options.whilePaused();
+  // Despite its name it needs no Xen. `live: false`: the VM may go on afterwards.
+  await qmp.command('xen-save-devices-state', { filename: runFiles.dev, live: false }, { deadlineMs: saveDeadlineMs });
+  options.signal.throwIfAborted();
+  const files = await worker.call('stopped', job);
+  const totalMs = performance.now() - began;
+  return { deviceFormat: 'devices', pauseMs: totalMs, totalMs, ...files };
+}

@@ -1,0 +1,53 @@
+import { parentPort } from 'node:worker_threads';
+import type { CaptureJob, WorkerCalls, WorkerReply, WorkerRequest } from './jobs.ts';
+import { LiveCapture } from './live.ts';
+import { captureStopped } from './stopped.ts';
+
+/** Thread that does the copying of one capture at a time, so that the daemon's own thread never waits for a disk or compares gigabytes. */
+
+let live: LiveCapture | undefined;
+
+function current(): LiveCapture {
+  if (live === undefined) throw new Error('no live capture under way');
+  return live;
+}
+
+function dropLive(): void {
+  live?.close();
+  live = undefined;
+}
+
+const calls: { [C in keyof WorkerCalls]: (input: never) => Promise<WorkerCalls[C]['output']> } = {
+  stopped: async (job: CaptureJob) => await captureStopped(job),
+  liveListen: async (job: CaptureJob & { uid: number }) => {
+    dropLive();
+    live = new LiveCapture(job);
+    await live.listen();
+    return undefined;
+  },
+  liveReceive: async () => {
+    await current().receive();
+    return undefined;
+  },
+  liveDisk: async () => {
+    current().cloneDisk();
+    return undefined;
+  },
+  liveFinish: async () => {
+    const files = await current().finish();
+    dropLive();
+    return files;
+  },
+  liveAbort: async () => {
+    dropLive();
+    return undefined;
+  },
+};
+
+parentPort?.on('message', (request: WorkerRequest) => {
+  const reply = (message: WorkerReply): void => parentPort?.postMessage(message);
+  calls[request.call](request.input as never).then(
+    (output) => reply({ id: request.id, output }),
+    (error: Error) => reply({ id: request.id, error: error.message }),
+  );
+});

@@ -1,0 +1,166 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Vm, VmDriver, VmSpec } from '@sylph/engine';
+import { type MachineIdentity, SylphError } from '@sylph/model';
+import { machineName, qemuArgs, runFiles } from './args.ts';
+import { WorkerPool } from './capture/pool.ts';
+import { describeProcess, findProcess, writeHandle } from './handle.ts';
+import { type VmLimits, openLimits } from './limits.ts';
+import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from './probe.ts';
+import { QmpClient } from './qmp.ts';
+import { awaitMemory, awaitSignOfLife, SilentBootError } from './readiness.ts';
+import { supervise, terminate } from './supervise.ts';
+import { QemuVm, status } from './vm.ts';
+import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
+
+const qmpDeadlineMs = 10_000;
+
+/** Options of {@link QemuDriver}. */
+export interface QemuDriverOptions {
+  /** Directory for what the driver remembers: the accelerator probe's answers. Made when missing. */
+  stateDir: string;
+  /** Default `auto`: KVM if it runs the given kernel, else emulation. */
+  accelerator?: AcceleratorChoice;
+  /** Hypervisor to run. Default `qemu-system-x86_64`, from PATH. */
+  qemu?: string;
+  /** Told of what a person may want to know though nothing failed: a silent boot that was repeated. */
+  onNotice?: (notice: string) => void;
+}
+
+/** VMs as QEMU microvm processes, one each, of the sprite's own uid. Dispose it after its VMs have been released or ended. */
+export class QemuDriver implements VmDriver, AsyncDisposable {
+  /** Whether CPU and memory limits of VMs are enforced, and if not why not. */
+  readonly limits: Pick<VmLimits, 'kind' | 'reason'>;
+  readonly #limits: VmLimits;
+  readonly #qemu: string;
+  readonly #probe: AcceleratorProbe;
+  readonly #workers = new WorkerPool();
+  readonly #notice: (notice: string) => void;
+
+  constructor(options: QemuDriverOptions) {
+    this.#qemu = options.qemu ?? 'qemu-system-x86_64';
+    this.#probe = new AcceleratorProbe({ qemu: this.#qemu, stateDir: options.stateDir, choice: options.accelerator ?? 'auto' });
+    this.#notice = options.onNotice ?? (() => {});
+    this.#limits = openLimits();
+    this.limits = this.#limits;
+    this.#workers.warm();
+  }
+
+  async machine(probe: { kernel: string; initrd: string }): Promise<MachineIdentity & { reason: string }> {
+    const { accelerator, qemuVersion, reason } = await this.#probe.answer(probe);
+    return { driver: 'qemu', accelerator, qemuVersion, machine: machineName, cpuModel: cpuModel(accelerator), reason };
+  }
+
+  async start(spec: VmSpec, options: { signal: AbortSignal }): Promise<Vm> {
+    try {
+      return await this.#attempt(spec, options.signal);
+    } catch (error) {
+      if (!(error instanceof SilentBootError)) throw error;
+      this.#notice(`${spec.spriteId}: ${error.message}; booting it once more`);
+      return await this.#attempt(spec, options.signal);
+    }
+  }
+
+  async adopt(dir: string): Promise<Vm | undefined> {
+    const found = findProcess(dir, (exe) => path.basename(exe) === path.basename(this.#qemu));
+    if (found === undefined) return undefined;
+    const hypervisor = adoptedProcess(found.pid, found.startTime);
+    const vm = found.handle === undefined ? undefined : await this.#reconnect(dir, hypervisor, found.handle.ramMib);
+    if (vm !== undefined) return vm;
+    // Not a VM any more, or not one yet: it never counted, or its guest has powered off.
+    hypervisor.expectEnd();
+    await terminate(asTarget(hypervisor));
+    hypervisor.release();
+    return undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#workers[Symbol.asyncDispose]();
+  }
+
+  async #attempt(spec: VmSpec, signal: AbortSignal): Promise<Vm> {
+    signal.throwIfAborted();
+    const hypervisor = await this.#spawn(spec);
+    const attempt = new AbortController();
+    const died = hypervisor.exited.then((exit) => {
+      attempt.abort();
+      throw new SylphError('vm_failed', describeEnd(exit, hypervisor.stderrTail()));
+    });
+    try {
+      const handle = describeProcess(hypervisor.pid, spec.shape.ramMib);
+      if (handle !== undefined) writeHandle(spec.dir, handle);
+      this.#limits.apply(hypervisor.pid, path.basename(spec.spriteId), spec.shape);
+      const running = this.#bringUp(spec, hypervisor, AbortSignal.any([signal, attempt.signal]));
+      // When QEMU dies the bring-up fails too, with less to say.
+      running.catch(() => {});
+      const qmp = await Promise.race([died, running]);
+      died.catch(() => {});
+      return this.#vm(spec.dir, spec.uid, spec.shape.ramMib, hypervisor, qmp, false, path.basename(spec.spriteId));
+    } catch (error) {
+      attempt.abort();
+      died.catch(() => {});
+      await terminate(asTarget(hypervisor));
+      hypervisor.release();
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  async #spawn(spec: VmSpec): Promise<VmProcess> {
+    const fds: number[] = [];
+    try {
+      if (spec.machine.accelerator === 'kvm') fds.push(fs.openSync(kvmDevice, 'r+'));
+      if (spec.memory !== undefined) fds.push(fs.openSync(spec.memory.devPath, 'r'));
+      const program = await supervise(this.#qemu, qemuArgs(spec), { cwd: spec.dir, uid: spec.uid, gid: spec.uid, detached: true, extraFds: fds });
+      return childProcess(program);
+    } finally {
+      for (const fd of fds) fs.closeSync(fd);
+    }
+  }
+
+  async #bringUp(spec: VmSpec, hypervisor: VmProcess, signal: AbortSignal): Promise<QmpClient> {
+    const qmp = await QmpClient.connect(qmpPath(hypervisor.pid), { deadlineMs: qmpDeadlineMs, signal });
+    try {
+      await (spec.memory === undefined ? awaitSignOfLife(qmp, spec.dir, signal) : awaitMemory(qmp, signal));
+      return qmp;
+    } catch (error) {
+      qmp.close();
+      throw error;
+    }
+  }
+
+  async #reconnect(dir: string, hypervisor: VmProcess, ramMib: number): Promise<Vm | undefined> {
+    let qmp: QmpClient | undefined;
+    try {
+      qmp = await QmpClient.connect(qmpPath(hypervisor.pid), { deadlineMs: qmpDeadlineMs, signal: AbortSignal.timeout(qmpDeadlineMs) });
+      // A live capture the earlier daemon had under way: its reader is gone, the VM has to go on.
+      await qmp.command('migrate_cancel');
+      const state = await qmp.query(status, 'query-status');
+      if (['shutdown', 'inmigrate', 'prelaunch', 'internal-error', 'guest-panicked'].includes(state.status)) {
+        qmp.close();
+        return undefined;
+      }
+      const { uid } = fs.statSync(`/proc/${hypervisor.pid}`);
+      return this.#vm(dir, uid, ramMib, hypervisor, qmp, !state.running && state.status !== 'io-error', undefined);
+    } catch (error) {
+      qmp?.close();
+      this.#notice(`the VM in ${dir} does not answer and is ended: ${(error as Error).message}`);
+      return undefined;
+    }
+  }
+
+  #vm(dir: string, uid: number, ramMib: number, hypervisor: VmProcess, qmp: QmpClient, paused: boolean, group: string | undefined): Vm {
+    const onEnd = (): void => {
+      if (group !== undefined) this.#limits.remove(group);
+    };
+    return new QemuVm({ dir, uid, ramMib, process: hypervisor, qmp, workers: this.#workers, paused, onEnd });
+  }
+}
+
+/** Through the process's own working directory: the directory's real path may be too long for a socket (108 bytes). */
+function qmpPath(pid: number): string {
+  return `/proc/${pid}/cwd/${runFiles.qmp}`;
+}
+
+function asTarget(hypervisor: VmProcess): Parameters<typeof terminate>[0] {
+  return { pid: hypervisor.pid, exited: hypervisor.exited, signal: (signal) => hypervisor.signal(signal) };
+}
