@@ -32,11 +32,14 @@ export function kvmFdArgs(fd: number): string[] {
   return ['-add-fd', `fd=${fd},set=1,opaque=kvm`];
 }
 
-/** QEMU's arguments for a VM. Everything that is not a constant is checked here: text from outside never becomes an option of its own. Throws `internal` on a value that fits no grammar. */
-export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'>): string[] {
+/**
+ * QEMU's arguments for a VM. Everything that is not a constant is checked here: text from outside never becomes an option of its own.
+ * `boot`: rate of the guest's time stamp counter where it must be told; it goes with a spec without memory.
+ * Throws `internal` on a value that fits no grammar.
+ */
+export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'>, boot: { tscKhz: number | undefined } | undefined): string[] {
   const { cpus, ramMib } = spec.shape;
   const kvm = spec.machine.accelerator === 'kvm';
-  const boot = spec.memory === undefined;
   const incomingFd = kvm ? firstFd + 1 : firstFd;
   return [
     ...['-M', 'microvm,isa-serial=on,memory-backend=ram,acpi=on,suppress-vmdesc=on'],
@@ -51,7 +54,7 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
     // A guest that powers off or resets stays there, paused, until its end is noted and its console read.
     ...['-action', 'reboot=shutdown,shutdown=pause'],
     // Kernel and initrd are read at boot only; without them a wake reads and holds nothing of theirs.
-    ...(boot ? ['-kernel', 'kernel', '-initrd', 'initrd', '-append', kernelCommandLine] : []),
+    ...(boot === undefined ? [] : ['-kernel', 'kernel', '-initrd', 'initrd', '-append', commandLine(boot.tscKhz)]),
     ...['-chardev', `ringbuf,id=console,size=${consoleRingBytes}`, '-serial', 'chardev:console'],
     ...['-qmp', `unix:${runFiles.qmp},server=on,wait=off`],
     ...['-drive', 'id=disk,if=none,file=disk,format=raw,cache=none,discard=unmap,aio=threads', '-device', 'virtio-blk-device,drive=disk'],
@@ -63,8 +66,12 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     // No stream of this driver has a configuration section: both kinds of capture load alike, and a VM restored from either can be captured as either.
     ...['-global', 'migration.send-configuration=off'],
-    ...(boot ? [] : ['-incoming', `fd:${incomingFd}`]),
+    ...(spec.memory === undefined ? [] : ['-incoming', `fd:${incomingFd}`]),
   ];
+}
+
+function commandLine(tscKhz: number | undefined): string {
+  return tscKhz === undefined ? kernelCommandLine : `${kernelCommandLine} tsc_early_khz=${integer(tscKhz)}`;
 }
 
 /** The network device is there in any case: without it a memory snapshot taken with it would not load. */

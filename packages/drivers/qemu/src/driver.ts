@@ -10,6 +10,7 @@ import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from '.
 import { QmpClient } from './qmp.ts';
 import { awaitMemory, awaitSignOfLife, SilentBootError } from './readiness.ts';
 import { supervise, terminate } from './supervise.ts';
+import { measureTscKhz } from './tsc.ts';
 import { QemuVm, status } from './vm.ts';
 import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
 
@@ -36,6 +37,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   readonly #probe: AcceleratorProbe;
   readonly #workers = new WorkerPool();
   readonly #notice: (notice: string) => void;
+  #tscKhzOnce: Promise<number> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.#qemu = options.qemu ?? 'qemu-system-x86_64';
@@ -106,14 +108,27 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   }
 
   async #spawn(spec: VmSpec): Promise<VmProcess> {
+    const boot = spec.memory === undefined ? { tscKhz: spec.machine.accelerator === 'tcg' ? await this.#tscKhz() : undefined } : undefined;
     const fds: number[] = [];
     try {
       if (spec.machine.accelerator === 'kvm') fds.push(fs.openSync(kvmDevice, 'r+'));
       if (spec.memory !== undefined) fds.push(fs.openSync(spec.memory.devPath, 'r'));
-      const program = await supervise(this.#qemu, qemuArgs(spec), { cwd: spec.dir, uid: spec.uid, gid: spec.uid, detached: true, extraFds: fds });
+      const program = await supervise(this.#qemu, qemuArgs(spec, boot), { cwd: spec.dir, uid: spec.uid, gid: spec.uid, detached: true, extraFds: fds });
       return childProcess(program);
     } finally {
       for (const fd of fds) fs.closeSync(fd);
+    }
+  }
+
+  /** Measured once, at the first boot under emulation. */
+  async #tscKhz(): Promise<number> {
+    this.#tscKhzOnce ??= measureTscKhz(this.#qemu);
+    try {
+      return await this.#tscKhzOnce;
+    } catch (error) {
+      // What failed may pass: the next boot measures again.
+      this.#tscKhzOnce = undefined;
+      throw error;
     }
   }
 
