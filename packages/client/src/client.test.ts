@@ -19,7 +19,7 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  Object.assign(server.faults, { silent: false, version: 'v0.1.0-sylph', refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false });
+  Object.assign(server.faults, { silent: false, keepsOffsets: true, refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false });
   server.sprites.clear();
   server.requests.length = 0;
   server.addSprite('one');
@@ -252,7 +252,7 @@ describe('a dropped connection', () => {
   });
 
   test('servers without offsets are not asked again', async () => {
-    server.faults.version = 'v0.0.1-rc46';
+    server.faults.keepsOffsets = false;
     const session = await client.exec('one', { cmd: ['sleep', '60'] });
     server.drop();
     await assert.rejects(session.exit, withCode('connection_lost'));

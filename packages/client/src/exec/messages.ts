@@ -33,16 +33,18 @@ export function sessionInfo(message: ServerMessage): SessionInfo {
     command: typeof message['command'] === 'string' ? message['command'] : '',
     tty: message['tty'] === true,
     isOwner: message['is_owner'] === true,
-    offset: count(message['offset']),
-    inputOffset: count(message['input_offset']),
+    offset: offsetOf(message, 'offset'),
+    inputOffset: offsetOf(message, 'input_offset'),
   };
 }
 
 /** Exit code of a text `exit`; the public API calls it `exit_code`, one of its clients `code`. */
 export function exitCode(message: ServerMessage): number | undefined {
-  return count(message['exit_code']) ?? count(message['code']);
+  return offsetOf(message, 'exit_code') ?? offsetOf(message, 'code');
 }
 
-function count(value: unknown): number | undefined {
+/** A count in a message; undefined when it is missing or none. */
+export function offsetOf(message: ServerMessage, key: string): number | undefined {
+  const value = message[key];
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 }

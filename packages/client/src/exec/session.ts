@@ -5,7 +5,7 @@ import type { Socket } from '../transport/transport.ts';
 import { decodeFrame, encodeInput, streamByte, type OutputChunk } from './frames.ts';
 import { InputLog } from './input-log.ts';
 import { Keepalive } from './keepalive.ts';
-import { exitCode, parseMessage, sessionInfo, type ServerMessage, type SessionInfo } from './messages.ts';
+import { exitCode, offsetOf, parseMessage, sessionInfo, type ServerMessage, type SessionInfo } from './messages.ts';
 import { OutputQueue } from './output-queue.ts';
 import type { SessionWatch, TerminalSize } from './request.ts';
 
@@ -37,11 +37,6 @@ export interface SessionStart {
   stdin: boolean;
 }
 
-/** Whether a server keeps output by offset: ours says so in its version. */
-export function isResumable(version: string | null): boolean {
-  return version !== null && /sylph/i.test(version);
-}
-
 const reconnectFirstMs = 200;
 const reconnectLongestMs = 5000;
 /** Input that may be on its way unconfirmed before `write` waits. */
@@ -71,6 +66,7 @@ export class ExecSession implements AsyncDisposable {
   #resumable = false;
   #adopted = false;
   #asking = false;
+  #complaint: string | undefined;
   #inputEnded = false;
   #ended = false;
   #size: TerminalSize | undefined;
@@ -178,7 +174,6 @@ export class ExecSession implements AsyncDisposable {
     });
     const open = socket;
     const timer = setTimeout(() => greeted.reject(timeoutError('the session', options.timeouts.connectMs)), options.timeouts.connectMs);
-    this.#resumable = isResumable(open.version);
     try {
       const info = await Promise.race([greeted.promise, this.#exit.promise.then(() => undefined)]);
       if (this.#ended) open.close(1000);
@@ -242,6 +237,8 @@ export class ExecSession implements AsyncDisposable {
         const info = sessionInfo(message);
         this.#info = info;
         this.#tty = info.tty;
+        // Servers that keep output by offset say where it begins; others cannot take a session up again.
+        this.#resumable = info.offset !== undefined;
         this.#startsAt(info.offset);
         // Before anything else can arrive: the id is needed to come back.
         greet(info);
@@ -255,8 +252,13 @@ export class ExecSession implements AsyncDisposable {
       }
       case 'lost':
         throw new ClientError('session_lost', `nobody knows how the command ended: ${textOf(message, 'reason')}`, { hint: 'look at what it has done before running it again' });
+      case 'dropped':
+        this.#startsAt(offsetOf(message, 'to'));
+        break;
       case 'error':
-        throw new ClientError((typeof message['code'] === 'string' ? message['code'] : 'internal') as ClientError['code'], textOf(message, 'message', 'error'));
+        // About one message, or the reason of the close that follows.
+        this.#complaint = textOf(message, 'message', 'error');
+        break;
       default:
         break;
     }
@@ -289,7 +291,7 @@ export class ExecSession implements AsyncDisposable {
     this.#asking = false;
     this.#connected = Promise.withResolvers();
     this.#connected.promise.catch(() => undefined);
-    const reason = `the connection broke (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})`;
+    const reason = `the connection broke (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})${this.#complaint === undefined ? '' : `: ${this.#complaint}`}`;
     // Servers of this protocol that keep no offsets tell a terminal's exit by the close code alone.
     if (!this.#resumable && this.#tty && end.code === 1000) return this.#succeed(0);
     if (!this.#resumable && this.#tty && end.code >= 4000) return this.#succeed(1);

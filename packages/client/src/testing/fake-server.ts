@@ -9,8 +9,8 @@ import { FakeSession, type FakeCommand } from './fake-session.ts';
 export interface FakeFaults {
   /** Requests are accepted and never answered. */
   silent: boolean;
-  /** `Sprite-Version`; one without "sylph" keeps no offsets. */
-  version: string;
+  /** Whether sessions can be taken up again at an output offset. */
+  keepsOffsets: boolean;
   /** Exec sockets refuse to open with this status. */
   refuseExec: number | undefined;
   /** Whether `session_info` says how much input was taken. */
@@ -28,7 +28,7 @@ type Json = Record<string, unknown>;
 /** A small server of the public API with real local processes behind exec, for tests of clients. Everything is in memory. */
 export class FakeServer implements AsyncDisposable {
   readonly token = 'acme/1/2/secret';
-  readonly faults: FakeFaults = { silent: false, version: 'v0.1.0-sylph', refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false };
+  readonly faults: FakeFaults = { silent: false, keepsOffsets: true, refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false };
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
   readonly sessions = new Map<string, FakeSession>();
@@ -47,7 +47,7 @@ export class FakeServer implements AsyncDisposable {
       socket.on('close', () => this.#sockets.delete(socket));
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => void this.#upgrade(request, socket, head));
-    this.#ws.on('headers', (headers: string[]) => headers.push(`Sprite-Version: ${this.faults.version}`));
+    this.#ws.on('headers', (headers: string[]) => headers.push(`Sprite-Version: v0.1.0`));
   }
 
   static async start(port = 0): Promise<FakeServer> {
@@ -111,7 +111,7 @@ export class FakeServer implements AsyncDisposable {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests.push(`${request.method} ${request.url}`);
     if (this.faults.silent) return;
-    response.setHeader('Sprite-Version', this.faults.version);
+    response.setHeader('Sprite-Version', 'v0.1.0');
     try {
       const url = new URL(request.url ?? '/', 'http://fake');
       if (url.pathname === '/healthz') return send(response, 200, { status: 'ok' });
@@ -294,8 +294,8 @@ export class FakeServer implements AsyncDisposable {
       ws.pause();
       void session.write(tty ? data : data.subarray(1)).then(() => ws.resume());
     });
-    const input = this.faults.tellsInput ? { input_offset: session.inputBytes } : {};
-    ws.send(JSON.stringify({ type: 'session_info', session_id: session.id, command: argv.join(' '), created: 0, cols: 0, rows: 0, is_owner: isOwner, tty, offset, ...input }));
+    const position = { ...(this.faults.keepsOffsets ? { offset } : {}), ...(this.faults.tellsInput ? { input_offset: session.inputBytes } : {}) };
+    ws.send(JSON.stringify({ type: 'session_info', session_id: session.id, command: argv.join(' '), created: 0, cols: 0, rows: 0, is_owner: isOwner, tty, ...position }));
     for await (const { stream, bytes } of session.read(offset, () => ws.readyState === ws.OPEN)) {
       await new Promise<void>((resolve) => ws.send(tty ? bytes : Buffer.concat([Buffer.of(stream), bytes]), () => resolve()));
     }

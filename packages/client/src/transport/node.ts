@@ -50,8 +50,6 @@ function connect(options: ConnectOptions): Promise<Socket> {
       ws.terminate();
     };
 
-    let version: string | null = null;
-    ws.on('upgrade', (response) => (version = headerOf(response, 'sprite-version')));
     ws.on('unexpected-response', (request, response) => {
       readRefusal(response).then((text) => fail(errorFromAnswer(response.statusCode ?? 0, text)), fail).finally(() => request.destroy());
     });
@@ -65,16 +63,15 @@ function connect(options: ConnectOptions): Promise<Socket> {
       else fail(new ClientError('connection_lost', `${options.url.origin} closed the connection at once`, { retryable: true }));
     });
     ws.on('open', () => {
-      if (settle()) resolve(socketOf(ws, version));
+      if (settle()) resolve(socketOf(ws));
     });
   });
 }
 
-function socketOf(ws: WebSocket, version: string | null): Socket {
+function socketOf(ws: WebSocket): Socket {
   const open = (): boolean => ws.readyState === WebSocket.OPEN;
   const closed = new Promise<void>((resolve) => ws.once('close', () => resolve()));
   return {
-    version,
     send(data) {
       if (!open()) return Promise.resolve();
       return new Promise((resolve) => {
@@ -93,11 +90,6 @@ function socketOf(ws: WebSocket, version: string | null): Socket {
     },
     terminate: () => ws.terminate(),
   };
-}
-
-function headerOf(response: IncomingMessage, name: string): string | null {
-  const value = response.headers[name];
-  return typeof value === 'string' ? value : null;
 }
 
 async function readRefusal(response: IncomingMessage): Promise<string> {

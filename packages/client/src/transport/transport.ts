@@ -10,8 +10,6 @@ export interface SocketEvents {
 
 /** An open WebSocket. */
 export interface Socket {
-  /** `Sprite-Version` of the upgrade answer. */
-  readonly version: string | null;
   /** Resolves when more may be sent; the message itself is on its way in order. Never rejects: what is sent into a closing socket is dropped. */
   send(data: Uint8Array | string): Promise<void>;
   ping(text: string): void;
