@@ -15,7 +15,7 @@ const helloRepeatMs = [20, 20, 30, 40, 60, 80, 100] as const;
 const notReadyPauseMs = 20;
 
 /** Makes channels over the two Unix sockets of a VM. Stateless. */
-export class PortsChannelFactory implements ChannelFactory {
+export class ControlAndDataChannels implements ChannelFactory {
   connect(sockets: { data: string; control: string }, options: { deadlineMs: number; signal: AbortSignal }): Promise<GuestChannel> {
     return withDeadline('hello', options.deadlineMs, (signal) => connectUntilReady(sockets, signal), options.signal);
   }

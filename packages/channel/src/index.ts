@@ -1,1 +1,1 @@
-export { PortsChannelFactory } from './factory.ts';
+export { ControlAndDataChannels } from './factory.ts';

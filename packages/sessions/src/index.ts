@@ -1,1 +1,1 @@
-export {};
+export { JournalKeeper } from './keeper.ts';

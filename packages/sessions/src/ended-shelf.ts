@@ -1,0 +1,58 @@
+import type { LiveSession } from './session.ts';
+
+/** Ended sessions kept per sprite, and for how long: a client that attaches after a fast exit still gets everything. */
+const maxEnded = 64;
+const keepMs = 10 * 60_000;
+
+/** Whoever started a session gets this long to attach, however many end meanwhile, up to a last bound. */
+const graceMs = 10_000;
+const maxEndedInGrace = 2048;
+
+/** Ended sessions of a sprite, oldest first. One that somebody is attached to stays until they leave. */
+export class EndedShelf {
+  readonly #remove: (session: LiveSession) => void;
+  readonly #sessions = new Map<string, { session: LiveSession; endedMs: number }>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `remove` is called for each session that leaves, once. */
+  constructor(remove: (session: LiveSession) => void) {
+    this.#remove = remove;
+  }
+
+  get(id: string): LiveSession | undefined {
+    return this.#sessions.get(id)?.session;
+  }
+
+  /** `agoMs`: how long ago it ended. */
+  add(session: LiveSession, agoMs = 0): void {
+    this.#sessions.set(session.id, { session, endedMs: performance.now() - agoMs });
+    this.sweep();
+  }
+
+  /** Removes what is over its time or beyond the number. */
+  sweep(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const now = performance.now();
+    let nextMs = Infinity;
+    for (const { session, endedMs } of this.#sessions.values()) {
+      if (session.inUse) continue;
+      const crowd = this.#sessions.size;
+      const stayMs = crowd > maxEndedInGrace ? 0 : crowd > maxEnded ? graceMs : keepMs;
+      const leftMs = endedMs + stayMs - now;
+      if (leftMs <= 0) {
+        this.#sessions.delete(session.id);
+        this.#remove(session);
+      } else nextMs = Math.min(nextMs, leftMs);
+    }
+    if (nextMs !== Infinity) this.#timer = setTimeout(() => this.sweep(), nextMs + 1).unref();
+  }
+
+  /** Hands all over to the caller. */
+  clear(): LiveSession[] {
+    clearTimeout(this.#timer);
+    const all = [...this.#sessions.values()].map((one) => one.session);
+    this.#sessions.clear();
+    return all;
+  }
+}

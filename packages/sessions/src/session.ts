@@ -1,0 +1,312 @@
+import { mkdir } from 'node:fs/promises';
+import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
+import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
+import { Countdown } from './countdown.ts';
+import { type Connection, follow } from './follow.ts';
+import { SessionInput } from './input.ts';
+import { Journal } from './journal/journal.ts';
+import { type SessionManifest, createManifest, replaceManifest } from './manifest.ts';
+import type { PumpTarget } from './pump.ts';
+import { Rate } from './rate.ts';
+
+/** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
+const killAfterMs = 10_000;
+
+/** What a session tells the sprite it belongs to. */
+export interface SessionHost {
+  /** Clients came or went. */
+  onClients(session: LiveSession): void;
+  onOutput(): void;
+  /** It ended. Called once, before its record says so on disk. */
+  onEnd(session: LiveSession): void;
+  /** Something for the log. */
+  notice(message: string, fields: Record<string, unknown>): void;
+}
+
+/** {@link Session} with its pump, journal and record. */
+export class LiveSession implements Session, PumpTarget {
+  readonly id: string;
+  readonly request: SessionRequest;
+  readonly createdAt: Date;
+  readonly ended: Promise<SessionEnd>;
+  readonly journal: Journal;
+  readonly input: SessionInput;
+  readonly #host: SessionHost;
+  readonly #rate = new Rate();
+  readonly #unwatched: Countdown;
+  readonly #settleEnded: (end: SessionEnd) => void;
+  /** Resolves when the process runs, or ended without. */
+  readonly #begun = Promise.withResolvers<void>();
+  /** Resolves when the newest record is on disk. */
+  #recorded: Promise<void> = Promise.resolve();
+  #connection: Connection | undefined;
+  #following: Promise<void> = Promise.resolve();
+  #stream: ProcessStream | undefined;
+  #kill: NodeJS.Timeout | undefined;
+  #pid: number;
+  #resolvedPath: string;
+  #size: { cols: number; rows: number } | null;
+  #sizeChanged = false;
+  #lastActivityAt: Date;
+  #clients = 0;
+  #readers = 0;
+  #end: SessionEnd | undefined;
+
+  private constructor(manifest: SessionManifest, journal: Journal, host: SessionHost, fresh: boolean) {
+    this.id = manifest.id;
+    this.request = manifest.request;
+    this.createdAt = new Date(manifest.createdAt);
+    this.journal = journal;
+    this.#host = host;
+    this.#pid = manifest.pid;
+    this.#resolvedPath = manifest.resolvedPath;
+    this.#size = manifest.request.tty;
+    this.#lastActivityAt = this.createdAt;
+    this.input = new SessionInput({ fresh });
+    journal.onFailed = (error) => host.notice('a journal cannot be written; its process is held back until it can', { session: this.id, err: error });
+    this.#unwatched = new Countdown(() => this.#endUnwatched());
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
+    this.ended = promise;
+    this.#settleEnded = resolve;
+    this.#unwatched.hold();
+    if (manifest.end !== undefined) this.#conclude(manifest.end);
+    else this.#watch();
+  }
+
+  /** A session that is about to start. Its record is being written from now on: {@link recorded}. `dir` does not exist yet. */
+  static create(id: string, request: SessionRequest, dir: string, host: SessionHost): LiveSession {
+    const manifest: SessionManifest = { version: 1, id, request, createdAt: new Date().toISOString(), pid: 0, resolvedPath: request.path };
+    const session = new LiveSession(manifest, Journal.create(dir), host, true);
+    session.#recorded = mkdir(dir).then(() => createManifest(dir, manifest));
+    // Who waits for the record hears of it.
+    session.#recorded.catch(() => {});
+    return session;
+  }
+
+  /** A session from its record and the journal beside it. */
+  static async recover(manifest: SessionManifest, dir: string, host: SessionHost): Promise<LiveSession> {
+    return new LiveSession(manifest, await Journal.recover(dir), host, false);
+  }
+
+  /** Resolves once the newest record is durable against a daemon crash. */
+  get recorded(): Promise<void> {
+    return this.#recorded;
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  get resolvedPath(): string {
+    return this.#resolvedPath;
+  }
+
+  get size(): { cols: number; rows: number } | null {
+    return this.#size;
+  }
+
+  get lastActivityAt(): Date {
+    return this.#lastActivityAt;
+  }
+
+  get endOffset(): number {
+    return this.journal.end;
+  }
+
+  get bytesPerSecond(): number {
+    return this.#rate.bytesPerSecond(performance.now());
+  }
+
+  get clients(): number {
+    return this.#clients;
+  }
+
+  get end(): SessionEnd | undefined {
+    return this.#end;
+  }
+
+  /** Somebody is attached or reads. */
+  get inUse(): boolean {
+    return this.#clients > 0 || this.#readers > 0;
+  }
+
+  /** The record as it is now. */
+  get manifest(): SessionManifest {
+    return {
+      version: 1,
+      id: this.id,
+      request: this.request,
+      createdAt: this.createdAt.toISOString(),
+      pid: this.#pid,
+      resolvedPath: this.#resolvedPath,
+      ...(this.#end === undefined ? {} : { end: this.#end }),
+    };
+  }
+
+  async *read(options: { offset: number; signal: AbortSignal }): AsyncGenerator<SessionEvent, void, undefined> {
+    this.#readers += 1;
+    try {
+      await this.#recorded;
+      for await (const event of this.journal.read(options)) yield event;
+      if (this.#end !== undefined && this.journal.finished && !options.signal.aborted) yield { type: 'end', end: this.#end };
+    } finally {
+      this.#readers -= 1;
+      this.#host.onClients(this);
+    }
+  }
+
+  attach(): Disposable {
+    this.#clients += 1;
+    this.#unwatched.stop();
+    clearTimeout(this.#kill);
+    this.#host.onClients(this);
+    let attached = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!attached) return;
+        attached = false;
+        this.#clients -= 1;
+        this.#watch();
+        this.#host.onClients(this);
+      },
+    };
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (!this.request.stdin) return Promise.resolve();
+    this.#lastActivityAt = new Date();
+    return this.input.write(bytes);
+  }
+
+  endInput(): void {
+    this.input.end();
+  }
+
+  resize(size: { cols: number; rows: number }): void {
+    if (this.#size === null || this.#end !== undefined) return;
+    this.#size = size;
+    if (this.#stream === undefined) this.#sizeChanged = true;
+    else this.#stream.resize(size);
+  }
+
+  async signal(signal: SignalName): Promise<void> {
+    await this.#begun.promise;
+    if (this.#end !== undefined) throw exited(this.id);
+    if (this.#connection === undefined) throw new SylphError('not_ready', `session ${this.id} cannot be signalled: its sprite does not answer now`);
+    try {
+      await this.#connection.channel.signalProcess(this.id, signal);
+    } catch (error) {
+      const { code } = SylphError.from(error);
+      if (code === 'session_exited' || code === 'session_not_found') throw exited(this.id);
+      throw error;
+    }
+  }
+
+  /** Goes on over a connection; `stream` is the one that starts the process, none attaches where the journal ends. */
+  connect(connection: Connection, stream?: ProcessStream): void {
+    this.#connection = connection;
+    this.#unwatched.release();
+    this.#following = this.#follow(connection, stream);
+  }
+
+  /** Resolves when nothing uses the connection any more; its signal has fired. */
+  async disconnected(): Promise<void> {
+    this.#unwatched.hold();
+    await this.#following;
+  }
+
+  /** Ends it without anybody knowing an exit code. No effect after its end. */
+  lose(reason: string): void {
+    this.#finish({ how: 'lost', reason, at: new Date().toISOString() });
+  }
+
+  /** Makes journal and record durable against a loss of power. */
+  async sync(): Promise<void> {
+    await this.#recorded;
+    await this.journal.sync();
+  }
+
+  /** Lets go of files and timers; readers end. The process is left alone. */
+  async close(): Promise<void> {
+    this.#unwatched.stop();
+    clearTimeout(this.#kill);
+    this.input.close();
+    await this.#recorded.catch(() => {}); // reported when it failed
+    await this.journal.close();
+  }
+
+  onStarted(started: StartedPayload, stream: ProcessStream): void {
+    this.#pid = started.pid;
+    this.#resolvedPath = started.path;
+    this.#stream = stream;
+    if (this.#sizeChanged && this.#size !== null) stream.resize(this.#size);
+    this.#sizeChanged = false;
+    this.#begun.resolve();
+  }
+
+  onOutput(bytes: number): void {
+    const nowMs = performance.now();
+    this.#rate.add(bytes, nowMs);
+    this.#lastActivityAt = new Date();
+    this.#host.onOutput();
+  }
+
+  onDetached(): void {
+    this.#stream = undefined;
+  }
+
+  async #follow(connection: Connection, stream: ProcessStream | undefined): Promise<void> {
+    const end = await follow(connection, this.id, stream, this);
+    if (this.#connection === connection) this.#connection = undefined;
+    if (end === undefined || this.#end !== undefined) return;
+    // A client that only looks at the output sees why there is none.
+    if (end.how === 'not-started') this.journal.append('stderr', Buffer.from(`sylph: ${end.reason}\n`), Date.now());
+    this.#finish(end);
+  }
+
+  #finish(end: SessionEnd): void {
+    if (this.#end !== undefined) return;
+    this.#conclude(end);
+    this.#recorded = this.#recordEnd();
+    this.#recorded.catch((error: unknown) => this.#host.notice('the end of a session could not be recorded', { session: this.id, err: error }));
+    this.#host.onEnd(this);
+  }
+
+  /** The record tells of an end only when all output in front of it is in the journal. */
+  async #recordEnd(): Promise<void> {
+    await this.#recorded;
+    await this.journal.flush();
+    await replaceManifest(this.journal.dir, this.manifest);
+  }
+
+  #conclude(end: SessionEnd): void {
+    this.#end = end;
+    this.#unwatched.stop();
+    clearTimeout(this.#kill);
+    this.input.close();
+    this.journal.finish();
+    this.#begun.resolve();
+    this.#settleEnded(end);
+  }
+
+  /** Nobody is attached: its time runs. */
+  #watch(): void {
+    const { maxRunAfterDisconnectMs } = this.request;
+    if (this.#clients === 0 && this.#end === undefined && maxRunAfterDisconnectMs !== null) this.#unwatched.start(maxRunAfterDisconnectMs);
+  }
+
+  #endUnwatched(): void {
+    this.#signalQuietly(this.request.tty === null ? 'TERM' : 'HUP');
+    this.#kill = setTimeout(() => this.#signalQuietly('KILL'), killAfterMs);
+  }
+
+  #signalQuietly(signal: SignalName): void {
+    this.signal(signal).catch((error: unknown) => {
+      if (this.#end === undefined) this.#host.notice('a session nobody watches could not be signalled', { session: this.id, signal, err: error });
+    });
+  }
+}
+
+function exited(id: string): SylphError {
+  return new SylphError('session_exited', `session ${id} has ended`);
+}

@@ -1,0 +1,311 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GuestChannel, ProcessStream, SessionPosition, SessionRequest, SpriteSessions } from '@sylph/engine';
+import { type GuestProcess, type ProcessSpec, SylphError, maxFramePayloadBytes } from '@sylph/model';
+import { EndedShelf } from './ended-shelf.ts';
+import { copySession, exportSession, syncPath } from './export.ts';
+import type { Connection } from './follow.ts';
+import { type Found, findSessions, recoverSessions, scratchPath } from './find.ts';
+import { LiveSession, type SessionHost } from './session.ts';
+import { Throttle } from './throttle.ts';
+
+/** Running sessions of one sprite. */
+const maxRunning = 1000;
+
+/** Least time between two calls of `onActivity`, ms. */
+const activityMs = 100;
+
+/** Pauses between attempts to forget a process that was just killed, ms. */
+const forgetMs = [50, 100, 200, 500, 1000, 2000, 5000] as const;
+
+/** Notes of a keeper; pino's shape. */
+export interface SessionLog {
+  warn(fields: object, message: string): void;
+}
+
+export interface SpriteSessionsOptions {
+  spriteId: string;
+  /** Holds a directory per session; made when missing. */
+  dir: string;
+  nextId: () => Promise<string>;
+  onActivity: () => void;
+  log: SessionLog;
+}
+
+/** {@link SpriteSessions} with journals in files. */
+export class JournaledSessions implements SpriteSessions, SessionHost {
+  readonly #options: SpriteSessionsOptions;
+  readonly #running = new Map<string, LiveSession>();
+  readonly #ended = new EndedShelf((session) => this.#discard(session));
+  /** Replaced or over their time, with somebody still reading. */
+  readonly #leaving = new Set<LiveSession>();
+  readonly #activity: Throttle;
+  readonly #background = new Set<Promise<void>>();
+  #connection: (Connection & { end: AbortController }) | undefined;
+  #lastOutputAt = 0;
+  #closed = false;
+
+  private constructor(options: SpriteSessionsOptions) {
+    this.#options = options;
+    this.#activity = new Throttle(activityMs, options.onActivity);
+  }
+
+  /** Loads what is in the directory; running sessions wait for `connect`. */
+  static async open(options: SpriteSessionsOptions): Promise<JournaledSessions> {
+    const sessions = new JournaledSessions(options);
+    await mkdir(options.dir, { recursive: true });
+    const found = await recoverSessions(options.dir, (message, fields) => sessions.notice(message, fields));
+    for (const one of found) await sessions.#load(one);
+    return sessions;
+  }
+
+  async connect(channel: GuestChannel): Promise<void> {
+    if (this.#connection !== undefined) throw new Error('connected already');
+    const processes = await channel.processes();
+    const end = new AbortController();
+    const connection = (this.#connection = { channel, signal: end.signal, end });
+    void channel.broken.then(() => this.#cut(connection));
+    const known = new Map(processes.map((one) => [one.id, one]));
+    for (const session of this.#running.values()) {
+      const process = known.get(session.id);
+      if (process === undefined) session.lose('the guest does not know its process');
+      else this.#resume(session, process, connection);
+    }
+    for (const process of processes) if (!this.#running.has(process.id)) this.#work(this.#forgetStranger(process, connection));
+  }
+
+  async disconnect(): Promise<void> {
+    if (this.#connection !== undefined) this.#cut(this.#connection);
+    await Promise.all([...this.#running.values()].map((session) => this.#rest(session)));
+  }
+
+  positions(): SessionPosition[] {
+    return [...this.#running.values()].map(({ id, endOffset }) => ({ id, endOffset }));
+  }
+
+  async exportTo(dir: string, positions: readonly SessionPosition[]): Promise<void> {
+    for (const { id, endOffset } of positions) {
+      const session = this.get(id);
+      if (session === undefined) continue;
+      await session.recorded;
+      await session.journal.flush();
+      const { end: _, ...manifest } = session.manifest;
+      await exportSession(session.journal.dir, path.join(dir, id), manifest, endOffset);
+    }
+    await syncPath(dir);
+  }
+
+  async replaceFrom(dir: string | undefined, reason: string): Promise<void> {
+    if (this.#connection !== undefined) throw new Error('sessions are replaced while disconnected');
+    const present = [...this.#running.values()];
+    for (const session of present) session.lose(reason);
+    for (const session of this.#ended.clear()) await this.#putAside(session);
+    if (dir === undefined) return;
+    for (const { manifest, dir: from } of await findSessions(dir, (message, fields) => this.notice(message, fields))) {
+      const fresh = scratchPath(this.#options.dir);
+      await copySession(from, fresh);
+      const to = this.#dirOf(manifest.id);
+      await rename(fresh, to);
+      await this.#load({ manifest, dir: to });
+    }
+  }
+
+  async lose(reason: string): Promise<void> {
+    const lost = [...this.#running.values()];
+    for (const session of lost) session.lose(reason);
+    await Promise.all(lost.map((session) => session.recorded.catch(() => {}))); // the session gave notice
+  }
+
+  async start(request: SessionRequest): Promise<LiveSession> {
+    this.#assertRoom();
+    const id = await this.#options.nextId();
+    const connection = this.#assertRoom();
+    const spec = specOf(id, request);
+    const session = LiveSession.create(id, request, this.#dirOf(id), this);
+    let stream: ProcessStream;
+    try {
+      stream = connection.channel.startProcess(spec);
+    } catch (error) {
+      await this.#abandon(session);
+      throw error;
+    }
+    this.#running.set(id, session);
+    session.connect(connection, stream);
+    try {
+      await session.recorded;
+    } catch (error) {
+      stream.close();
+      this.#running.delete(id);
+      this.#work(this.#forgetStranger({ id, exited: false }, connection));
+      await this.#abandon(session);
+      throw new SylphError(isFull(error) ? 'pool_full' : 'internal', `the record of session ${id} could not be written`, { cause: error });
+    }
+    return session;
+  }
+
+  list(): LiveSession[] {
+    return [...this.#running.values()];
+  }
+
+  get(id: string): LiveSession | undefined {
+    return this.#running.get(id) ?? this.#ended.get(id);
+  }
+
+  activity(): { clients: number; lastOutputAt: number } {
+    let clients = 0;
+    for (const session of this.#running.values()) clients += session.clients;
+    return { clients, lastOutputAt: this.#lastOutputAt };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    await this.disconnect();
+    this.#closed = true;
+    const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#leaving];
+    await Promise.all(all.map((session) => session.close()));
+    await Promise.all(this.#background);
+    this.#activity.stop();
+  }
+
+  onClients(session: LiveSession): void {
+    if (this.#closed) return;
+    if (!session.inUse) {
+      if (this.#leaving.has(session)) this.#discard(session);
+      this.#ended.sweep();
+    }
+    this.#activity.call();
+  }
+
+  onOutput(): void {
+    this.#lastOutputAt = performance.now();
+    this.#activity.call();
+  }
+
+  onEnd(session: LiveSession): void {
+    this.#running.delete(session.id);
+    this.#ended.add(session);
+    if (session.end?.how !== 'lost') this.#work(this.#forgetEnded(session));
+    this.#activity.call();
+  }
+
+  notice(message: string, fields: Record<string, unknown>): void {
+    this.#options.log.warn({ sprite: this.#options.spriteId, ...fields }, message);
+  }
+
+  #resume(session: LiveSession, process: GuestProcess, connection: Connection): void {
+    if (process.acked > session.endOffset) {
+      this.notice('output that was acknowledged is missing from a journal; readers are told', { session: session.id, from: session.endOffset, to: process.acked });
+      session.journal.skipTo(process.acked);
+    }
+    session.connect(connection);
+  }
+
+  #cut(connection: Connection & { end: AbortController }): void {
+    if (this.#connection === connection) this.#connection = undefined;
+    connection.end.abort(new SylphError('agent_failed', 'the conversation with the guest is over'));
+  }
+
+  async #rest(session: LiveSession): Promise<void> {
+    await session.disconnected();
+    await session.sync().catch((error: unknown) => this.notice('a journal could not be flushed', { session: session.id, err: error }));
+  }
+
+  async #load(found: Found): Promise<void> {
+    const session = await LiveSession.recover(found.manifest, found.dir, this);
+    if (session.end === undefined) this.#running.set(session.id, session);
+    else this.#ended.add(session, Math.max(0, Date.now() - Date.parse(session.end.at)));
+  }
+
+  #assertRoom(): Connection {
+    if (this.#closed) throw new SylphError('shutting_down', 'the daemon is going down');
+    if (this.#connection === undefined) throw new SylphError('not_ready', 'the sprite does not answer now');
+    if (this.#running.size >= maxRunning) {
+      throw new SylphError('too_many_sessions', `a sprite runs at most ${maxRunning} sessions`, { hint: 'End some of them: GET …/exec lists them, POST …/exec/{id}/kill ends one.' });
+    }
+    return this.#connection;
+  }
+
+  /** A session that never came to be. */
+  async #abandon(session: LiveSession): Promise<void> {
+    await session.close();
+    await rm(session.journal.dir, { recursive: true, force: true }).catch(() => {}); // without a record it is swept at the next start
+  }
+
+  /** Once the record says how it ended, the guest need not remember. What fails here is made up for at the next `connect`. */
+  async #forgetEnded(session: LiveSession): Promise<void> {
+    try {
+      await session.recorded;
+      await this.#connection?.channel.forgetProcess(session.id);
+    } catch (error) {
+      if (this.#connection !== undefined) this.notice('the guest still remembers an ended process', { session: session.id, err: error });
+    }
+  }
+
+  /** A process without a session: of a start that was never acknowledged, of a lost session, or an ended one. */
+  async #forgetStranger(process: { id: string; exited: boolean }, connection: Connection): Promise<void> {
+    const { channel, signal } = connection;
+    if (!process.exited) {
+      this.notice('a process without a session is killed', { process: process.id });
+      // Gone already, or out of reach; the next `connect` looks again.
+      await channel.signalProcess(process.id, 'KILL').catch(() => {});
+    }
+    for (const pauseMs of forgetMs) {
+      try {
+        await channel.forgetProcess(process.id);
+        return;
+      } catch {
+        // It has not ended yet, or the guest is out of reach: tried again, at the latest at the next `connect`.
+        if (signal.aborted) return;
+        await sleep(pauseMs, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  /** Out of the way of a session with the same id, but readable for those who read it. */
+  async #putAside(session: LiveSession): Promise<void> {
+    await session.recorded.catch(() => {}); // the session gave notice
+    const aside = scratchPath(this.#options.dir);
+    await rename(session.journal.dir, aside);
+    session.journal.movedTo(aside);
+    this.#leaving.add(session);
+    if (!session.inUse) this.#discard(session);
+  }
+
+  /** Removes an ended session nobody reads. */
+  #discard(session: LiveSession): void {
+    this.#leaving.delete(session);
+    this.#work(
+      (async () => {
+        await session.close();
+        await rm(session.journal.dir, { recursive: true, force: true });
+      })().catch((error: unknown) => this.notice('an ended session could not be removed', { session: session.id, err: error })),
+    );
+  }
+
+  /** Runs beside everything; awaited at the end. `work` does not reject. */
+  #work(work: Promise<void>): void {
+    const done = work.finally(() => this.#background.delete(done));
+    this.#background.add(done);
+  }
+
+  #dirOf(id: string): string {
+    return path.join(this.#options.dir, id);
+  }
+}
+
+/** Throws `invalid_request` when it does not fit into the one frame it travels in. */
+function specOf(id: string, request: SessionRequest): ProcessSpec {
+  const { argv, path: program, env, dir, user, tty, stdin } = request;
+  const spec: ProcessSpec = { id, argv, path: program, env, dir, user, tty, stdin };
+  const bytes = Buffer.byteLength(JSON.stringify(spec));
+  const maxBytes = maxFramePayloadBytes - 8;
+  if (bytes > maxBytes) {
+    throw new SylphError('invalid_request', `the command with its environment takes ${bytes} bytes, more than ${maxBytes}`, { hint: 'Pass long scripts on standard input or as a file.' });
+  }
+  return spec;
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+}
