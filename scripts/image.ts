@@ -6,7 +6,10 @@ import { parseArgs } from 'node:util';
 import { buildImage, findImage, readImageSpec } from '../packages/images/src/index.ts';
 import { runStep } from './step.ts';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { fresh: { type: 'boolean', default: false } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { fresh: { type: 'boolean', default: false } },
+});
 const root = join(import.meta.dirname, '..');
 const outDir = join(root, '.cache/images');
 await runStep(async ({ progress, signal }) => {

@@ -14,6 +14,10 @@ const wanted = packagesOf('package-lock.json');
 // npm's own record of what it installed.
 const installed = packagesOf('node_modules/.package-lock.json');
 const missing = Object.entries(wanted).filter(
-  ([path, entry]) => path.startsWith('node_modules/') && !entry.optional && installed[path]?.version !== entry.version && !(entry.link && existsSync(path)),
+  ([path, entry]) =>
+    path.startsWith('node_modules/') &&
+    !entry.optional &&
+    installed[path]?.version !== entry.version &&
+    !(entry.link && existsSync(path)),
 );
 process.exitCode = Object.keys(wanted).length > 0 && missing.length === 0 ? 0 : 1;

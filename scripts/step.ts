@@ -16,9 +16,11 @@ export interface StepContext {
 export async function runStep(step: (context: StepContext) => Promise<void>): Promise<void> {
   const started = performance.now();
   const abort = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new SylphError('shutting_down', `stopped by ${name}`)));
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => abort.abort(new SylphError('shutting_down', `stopped by ${name}`)));
   let last = '';
-  const print = (line: string): void => console.error(`  [${((performance.now() - started) / 1000).toFixed(0).padStart(3)} s] ${line}`);
+  const print = (line: string): void =>
+    console.error(`  [${((performance.now() - started) / 1000).toFixed(0).padStart(3)} s] ${line}`);
   const reminder = setInterval(() => last && print(`still at: ${last}`), silenceMs);
   const progress = (line: string): void => {
     last = line;

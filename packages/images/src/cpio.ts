@@ -30,7 +30,9 @@ function* writeEntry(entry: CpioEntry, inode: number): Generator<Buffer> {
   const links = entry.kind === 'directory' ? 2 : 1;
   // Order: inode, mode, uid, gid, links, time, size, device of the file (2), device it stands for (2), name length, checksum.
   const fields = [inode, mode, 0, 0, links, 0, data.length, 0, 0, major, minor, name.length, 0];
-  const header = Buffer.from(`070701${fields.map((field) => field.toString(16).toUpperCase().padStart(8, '0')).join('')}`);
+  const header = Buffer.from(
+    `070701${fields.map((field) => field.toString(16).toUpperCase().padStart(8, '0')).join('')}`,
+  );
   yield padded(Buffer.concat([header, name]));
   if (data.length > 0) yield padded(data);
 }

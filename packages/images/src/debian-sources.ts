@@ -32,7 +32,9 @@ export async function debianSources(suite: string): Promise<string[]> {
 export function findMirrors(sources: readonly Source[], codename: string): Mirrors | undefined {
   const debian = sources.filter(
     (source) =>
-      /^https?:/.test(source.uri) && source.components.includes('main') && (source.signedBy === undefined || source.signedBy.includes('debian-archive')),
+      /^https?:/.test(source.uri) &&
+      source.components.includes('main') &&
+      (source.signedBy === undefined || source.signedBy.includes('debian-archive')),
   );
   const main = debian.find((source) => source.suite === codename)?.uri;
   if (main === undefined) return undefined;
@@ -41,7 +43,11 @@ export function findMirrors(sources: readonly Source[], codename: string): Mirro
 
 function sourceLines({ main, security }: Mirrors, suite: string): string[] {
   const line = (uri: string, name: string): string => `deb [signed-by=${keyring}] ${uri} ${name} main`;
-  return [line(main, suite), line(main, `${suite}-updates`), ...(security === undefined ? [] : [line(security, `${suite}-security`)])];
+  return [
+    line(main, suite),
+    line(main, `${suite}-updates`),
+    ...(security === undefined ? [] : [line(security, `${suite}-security`)]),
+  ];
 }
 
 /** Reads one-line (`deb …`) and deb822 source texts (sources.list(5)); disabled and source-code entries are left out. */
@@ -67,9 +73,18 @@ function parseStanza(stanza: string): Source[] {
       fields.set(current, field[2] ?? '');
     } else if (/^\s/.test(line)) fields.set(current, `${fields.get(current) ?? ''} ${line.trim()}`);
   }
-  if (!words(fields.get('types')).includes('deb') || /^(no|false|0|off|disable)$/i.test(fields.get('enabled')?.trim() ?? 'yes')) return [];
+  if (
+    !words(fields.get('types')).includes('deb') ||
+    /^(no|false|0|off|disable)$/i.test(fields.get('enabled')?.trim() ?? 'yes')
+  )
+    return [];
   return words(fields.get('uris')).flatMap((uri) =>
-    words(fields.get('suites')).map((suite) => ({ uri, suite, components: words(fields.get('components')), signedBy: fields.get('signed-by') })),
+    words(fields.get('suites')).map((suite) => ({
+      uri,
+      suite,
+      components: words(fields.get('components')),
+      signedBy: fields.get('signed-by'),
+    })),
   );
 }
 
@@ -78,7 +93,7 @@ function words(text: string | undefined): string[] {
 }
 
 async function systemSources(): Promise<Source[]> {
-  const parts = await readdir(join(aptDir, 'sources.list.d')).catch(() => []); // absent on a machine that is not Debian: no sources
+  const parts = await readdir(join(aptDir, 'sources.list.d')).catch((): string[] => []); // absent on a machine that is not Debian: no sources
   const files = [join(aptDir, 'sources.list'), ...parts.toSorted().map((name) => join(aptDir, 'sources.list.d', name))];
   const sources: Source[] = [];
   for (const file of files) {

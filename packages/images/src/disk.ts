@@ -20,13 +20,24 @@ export async function makeDisk(
 ): Promise<void> {
   await writeFile(file, '', { flag: 'wx' });
   await truncate(file, diskBytes);
-  const features = ['-J', `size=${journalMib}`, '-E', 'discard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0', '-e', 'remount-ro'];
+  const features = [
+    '-J',
+    `size=${journalMib}`,
+    '-E',
+    'discard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0',
+    '-e',
+    'remount-ro',
+  ];
   // No blocks reserved for root: everybody in a sprite may become root, and the agent writes to memory only.
-  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '4096', '-m', '0', '-L', 'sprite', ...features, '-d', tree, file], {
-    signal,
-    timeoutMs: formatTimeoutMs,
-    onLine: progress,
-  });
+  await run(
+    'mke2fs',
+    ['-q', '-F', '-t', 'ext4', '-b', '4096', '-m', '0', '-L', 'sprite', ...features, '-d', tree, file],
+    {
+      signal,
+      timeoutMs: formatTimeoutMs,
+      onLine: progress,
+    },
+  );
 }
 
 /** Bytes of a file that are stored: its holes do not count. */
@@ -72,16 +83,27 @@ async function readFully(handle: FileHandle, buffer: Buffer, position: number): 
 }
 
 /** Where a file holds data, in order. Node cannot ask for holes; xfs_io can, on any file system. */
-async function dataRanges(file: string, size: number, signal: AbortSignal | undefined): Promise<{ start: number; end: number }[]> {
+async function dataRanges(
+  file: string,
+  size: number,
+  signal: AbortSignal | undefined,
+): Promise<{ start: number; end: number }[]> {
   if (size === 0) return [];
-  const text = (await run('xfs_io', ['-r', '-c', 'seek -a -r 0', file], { collect: true, signal, timeoutMs: mapTimeoutMs })).toString();
+  const text = (
+    await run('xfs_io', ['-r', '-c', 'seek -a -r 0', file], { collect: true, signal, timeoutMs: mapTimeoutMs })
+  ).toString();
   return parseDataRanges(text, size);
 }
 
 /** Reads what `xfs_io -c 'seek -a -r 0'` prints: `DATA|HOLE offset` lines, the end of the file as a last hole or as EOF. */
 export function parseDataRanges(text: string, size: number): { start: number; end: number }[] {
-  const marks = [...text.matchAll(/^(DATA|HOLE)\s+(\d+)\s*$/gm)].map(([, kind, offset]) => ({ kind, offset: Number(offset) }));
-  return marks.flatMap(({ kind, offset }, index) => (kind === 'DATA' && offset < size ? [{ start: offset, end: Math.min(marks[index + 1]?.offset ?? size, size) }] : []));
+  const marks = [...text.matchAll(/^(DATA|HOLE)\s+(\d+)\s*$/gm)].map(([, kind, offset]) => ({
+    kind,
+    offset: Number(offset),
+  }));
+  return marks.flatMap(({ kind, offset }, index) =>
+    kind === 'DATA' && offset < size ? [{ start: offset, end: Math.min(marks[index + 1]?.offset ?? size, size) }] : [],
+  );
 }
 
 function u64(value: number): Buffer {

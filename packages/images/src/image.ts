@@ -28,7 +28,12 @@ export interface BuildImageOptions {
  * Builds a root disk from its spec and publishes it as `outDir/<digest>`. Takes a minute or two for a small image and needs root and a
  * Debian mirror. A failed or aborted build leaves nothing behind. Throws `host_unfit` when the machine cannot build.
  */
-export async function buildImage({ spec, outDir, progress = () => {}, signal }: BuildImageOptions): Promise<ImageManifest> {
+export async function buildImage({
+  spec,
+  outDir,
+  progress = () => {},
+  signal,
+}: BuildImageOptions): Promise<ImageManifest> {
   requireBuilder();
   await using staging = await Staging.create(outDir);
   const tree = join(staging.dir, 'tree');
@@ -62,12 +67,20 @@ export async function buildImage({ spec, outDir, progress = () => {}, signal }: 
 }
 
 function requireBuilder(): void {
-  if (process.getuid?.() !== 0) throw new SylphError('host_unfit', 'building an image needs root', { hint: 'Run it with sudo.' });
-  if (process.arch !== 'x64') throw new SylphError('host_unfit', `images are built on x86-64 machines, this one is ${process.arch}`);
+  if (process.getuid?.() !== 0)
+    throw new SylphError('host_unfit', 'building an image needs root', { hint: 'Run it with sudo.' });
+  if (process.arch !== 'x64')
+    throw new SylphError('host_unfit', `images are built on x86-64 machines, this one is ${process.arch}`);
 }
 
 /** Fills `tree` with the system. `scratch` takes the script and the files it installs, and is empty of them again afterwards. */
-async function makeTree(spec: ImageSpec, tree: string, scratch: string, progress: Progress, signal: AbortSignal | undefined): Promise<void> {
+async function makeTree(
+  spec: ImageSpec,
+  tree: string,
+  scratch: string,
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const filesDir = join(scratch, 'files');
   const script = join(scratch, 'customize');
   const npmHome = join(scratch, 'npm-home');
@@ -76,10 +89,19 @@ async function makeTree(spec: ImageSpec, tree: string, scratch: string, progress
   for (const [index, { content }] of spec.files.entries()) await writeFile(join(filesDir, String(index)), content);
   await writeFile(script, customizeScript(spec, { filesDir, npm: ['npm'] }));
   await chmod(script, 0o755);
-  const docs = spec.docs ? [] : ['doc', 'man', 'info', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`);
+  const docs = spec.docs
+    ? []
+    : ['doc', 'man', 'info', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`);
   const licences = spec.docs ? [] : ['--dpkgopt=path-include=/usr/share/doc/*/copyright'];
   const include = spec.packages.length > 0 ? [`--include=${spec.packages.join(',')}`] : [];
-  const options = ['--variant=minbase', '--aptopt=APT::Install-Recommends "false"', ...docs, ...licences, ...include, `--customize-hook=${script}`];
+  const options = [
+    '--variant=minbase',
+    '--aptopt=APT::Install-Recommends "false"',
+    ...docs,
+    ...licences,
+    ...include,
+    `--customize-hook=${script}`,
+  ];
   progress(`installing Debian ${spec.suite} with ${spec.packages.length} packages on top`);
   await runContained('mmdebstrap', [...options, spec.suite, tree, ...(await debianSources(spec.suite))], {
     signal,

@@ -21,7 +21,13 @@ export interface InitrdModules {
  */
 export async function initrdEntries(agent: Buffer, modules: InitrdModules, signal?: AbortSignal): Promise<CpioEntry[]> {
   const boot: CpioEntry[] = [];
-  for (const path of modules.boot) boot.push({ kind: 'file', path: bootFile(path), mode: 0o644, data: await unpacked(join(modules.dir, path), signal) });
+  for (const path of modules.boot)
+    boot.push({
+      kind: 'file',
+      path: bootFile(path),
+      mode: 0o644,
+      data: await unpacked(join(modules.dir, path), signal),
+    });
   const load = modules.boot.map((path) => bootFile(path).slice('modules/'.length));
   return [
     { kind: 'directory', path: 'dev', mode: 0o755 },

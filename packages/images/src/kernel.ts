@@ -12,7 +12,12 @@ const fetchTimeoutMs = 15 * 60_000;
 const depmodTimeoutMs = 60_000;
 
 /** `kernel.json`: a kernel as Debian ships it, unpacked. */
-const kernelManifest = z.strictObject({ version: z.literal(1), suite: z.string(), release: z.string(), fetchedAt: z.iso.datetime() });
+const kernelManifest = z.strictObject({
+  version: z.literal(1),
+  suite: z.string(),
+  release: z.string(),
+  fetchedAt: z.iso.datetime(),
+});
 
 /** An unpacked kernel. */
 export interface Kernel {
@@ -59,11 +64,15 @@ async function fetchKernel({ kernelDir, suite, progress, signal }: KernelOptions
   await using staging = await Staging.create(kernelDir);
   const tree = join(staging.dir, 'tree');
   progress(`fetching Debian ${suite}'s ${kernelPackage}`);
-  await runContained('mmdebstrap', ['--variant=extract', `--include=${kernelPackage}`, suite, tree, ...(await debianSources(suite))], {
-    signal,
-    timeoutMs: fetchTimeoutMs,
-    onLine: progress,
-  });
+  await runContained(
+    'mmdebstrap',
+    ['--variant=extract', `--include=${kernelPackage}`, suite, tree, ...(await debianSources(suite))],
+    {
+      signal,
+      timeoutMs: fetchTimeoutMs,
+      onLine: progress,
+    },
+  );
   const release = await onlyRelease(join(tree, 'usr/lib/modules'));
   await mkdir(join(staging.dir, 'lib/modules'), { recursive: true });
   await cp(join(tree, 'usr/lib/modules', release), join(staging.dir, 'lib/modules', release), { recursive: true });
@@ -80,7 +89,10 @@ async function onlyRelease(dir: string): Promise<string> {
   const releases = await readdir(dir);
   const [release] = releases;
   if (release === undefined || releases.length > 1) {
-    throw new SylphError('internal', `${kernelPackage} brought ${releases.length} kernels instead of one: ${releases.join(', ')}`);
+    throw new SylphError(
+      'internal',
+      `${kernelPackage} brought ${releases.length} kernels instead of one: ${releases.join(', ')}`,
+    );
   }
   return release;
 }

@@ -22,7 +22,8 @@ export interface Image {
 export async function listImages(dir: string): Promise<Image[]> {
   const names = await readdir(dir).catch(() => []); // no directory yet: no images
   const images: Image[] = [];
-  for (const name of names.filter((entry) => /^[0-9a-f]{64}$/.test(entry))) images.push(await readImage(join(dir, name)));
+  for (const name of names.filter((entry) => /^[0-9a-f]{64}$/.test(entry)))
+    images.push(await readImage(join(dir, name)));
   return images.toSorted((a, b) => (a.manifest.createdAt < b.manifest.createdAt ? 1 : -1));
 }
 
@@ -61,9 +62,13 @@ export async function importImage({ from, outDir, signal }: ImportImageOptions):
     await run('cp', ['--sparse=always', '--', source.disk, disk], { signal, timeoutMs: copyTimeoutMs });
     const copied = await contentDigest(disk, signal);
     if (copied !== digest) {
-      throw new SylphError('internal', `the image ${from} is damaged: its disk has the digest ${copied}, not ${digest}`, {
-        hint: `Remove ${from} and build the image again.`,
-      });
+      throw new SylphError(
+        'internal',
+        `the image ${from} is damaged: its disk has the digest ${copied}, not ${digest}`,
+        {
+          hint: `Remove ${from} and build the image again.`,
+        },
+      );
     }
   }
   await copyFile(join(from, 'image.json'), join(staging.dir, 'image.json'));
@@ -77,7 +82,15 @@ async function cloneFile(from: string, to: string): Promise<boolean> {
     return true;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOTSUP' || code === 'EXDEV' || code === 'EOPNOTSUPP' || code === 'ENOSYS' || code === 'EINVAL' || code === 'ENOTTY') return false;
+    if (
+      code === 'ENOTSUP' ||
+      code === 'EXDEV' ||
+      code === 'EOPNOTSUPP' ||
+      code === 'ENOSYS' ||
+      code === 'EINVAL' ||
+      code === 'ENOTTY'
+    )
+      return false;
     throw error;
   }
 }

@@ -42,7 +42,9 @@ export function moduleLoadOrder(dep: string, builtin: string, wanted: readonly s
     const entry = entries.get(name);
     if (!entry) {
       if (present.has(name)) return;
-      throw new SylphError('internal', `the guest kernel has no module ${name}`, { hint: 'Choose a kernel package that has it.' });
+      throw new SylphError('internal', `the guest kernel has no module ${name}`, {
+        hint: 'Choose a kernel package that has it.',
+      });
     }
     if (order.has(entry.path)) return;
     if (visiting.has(name)) throw new SylphError('internal', `modules.dep has a cycle through ${name}`);

@@ -58,10 +58,12 @@ export async function run(command: string, args: readonly string[], options: Run
   const end = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', end, { once: true });
   try {
-    const { code, by, error } = await new Promise<{ code: number | null; by: string | null; error?: Error }>((resolve) => {
-      child.once('error', (error) => resolve({ code: null, by: null, error }));
-      child.once('close', (code, by) => resolve({ code, by }));
-    });
+    const { code, by, error } = await new Promise<{ code: number | null; by: string | null; error?: Error }>(
+      (resolve) => {
+        child.once('error', (error) => resolve({ code: null, by: null, error }));
+        child.once('close', (code, by) => resolve({ code, by }));
+      },
+    );
     if (error) throw missingProgram(command, error);
     if (options.signal?.aborted) throw options.signal.reason;
     if (deadline.aborted) {
@@ -70,9 +72,14 @@ export async function run(command: string, args: readonly string[], options: Run
         hint: last.length > 0 ? `It last said: ${last.at(-1)}` : undefined,
       });
     }
-    if (collectedBytes > maxCollectedBytes) throw new SylphError('internal', `${command} printed more than ${maxCollectedBytes} bytes`);
+    if (collectedBytes > maxCollectedBytes)
+      throw new SylphError('internal', `${command} printed more than ${maxCollectedBytes} bytes`);
     if (code !== 0) {
-      throw new SylphError('internal', `${command} failed (${by ?? `exit ${code}`}):\n${last.map((line) => `  ${line}`).join('\n')}`, { context: { args } });
+      throw new SylphError(
+        'internal',
+        `${command} failed (${by ?? `exit ${code}`}):\n${last.map((line) => `  ${line}`).join('\n')}`,
+        { context: { args } },
+      );
     }
     return Buffer.concat(collected);
   } finally {
@@ -81,13 +88,16 @@ export async function run(command: string, args: readonly string[], options: Run
 }
 
 function missingProgram(command: string, cause: Error): SylphError {
-  return new SylphError('host_unfit', `${command} could not be started: ${cause.message}`, { cause, hint: 'Run `npm run setup`, which installs what is missing.' });
+  return new SylphError('host_unfit', `${command} could not be started: ${cause.message}`, {
+    cause,
+    hint: 'Run `npm run setup`, which installs what is missing.',
+  });
 }
 
 function readLines(stream: Readable, take: Progress): void {
+  // Also splits at carriage returns, which programs that draw progress end their lines with.
   createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
-    // Programs that draw progress bars end their lines with a carriage return; what was drawn last counts.
-    const text = (line.split('\r').findLast((part) => part.trim() !== '') ?? '').replace(/\p{Cc}/gu, '').slice(0, maxLineLength);
+    const text = line.replace(/\p{Cc}/gu, '').slice(0, maxLineLength);
     if (text.trim() !== '') take(text);
   });
 }

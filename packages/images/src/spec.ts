@@ -11,7 +11,10 @@ const absolutePath = z
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, 'not a Debian package name');
 const npmPackage = z
   .string()
-  .regex(/^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@[0-9][0-9A-Za-z.+-]*$/, 'name an npm package with its exact version: name@1.2.3');
+  .regex(
+    /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*@[0-9][0-9A-Za-z.+-]*$/,
+    'name an npm package with its exact version: name@1.2.3',
+  );
 const step = z.string().min(1).max(4096);
 
 /** What a root disk is made of: the schema of `images/*.toml`. */
@@ -69,7 +72,10 @@ export function parseImageSpec(text: string, source: string): ImageSpec {
     throw new SylphError('invalid_request', `${source} is not TOML: ${error.message}`, { cause: error, hint });
   }
   const parsed = imageSpec.safeParse(raw);
-  if (!parsed.success) throw new SylphError('invalid_request', `${source} does not describe an image:\n${z.prettifyError(parsed.error)}`, { hint });
+  if (!parsed.success)
+    throw new SylphError('invalid_request', `${source} does not describe an image:\n${z.prettifyError(parsed.error)}`, {
+      hint,
+    });
   return parsed.data;
 }
 
@@ -79,7 +85,10 @@ export async function readImageSpec(file: string): Promise<{ spec: ImageSpec; te
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new SylphError('image_not_found', `there is no image spec ${file}`, { cause: error, hint: 'Specs are files images/NAME.toml.' });
+    throw new SylphError('image_not_found', `there is no image spec ${file}`, {
+      cause: error,
+      hint: 'Specs are files images/NAME.toml.',
+    });
   }
   return { spec: parseImageSpec(text, file), text };
 }

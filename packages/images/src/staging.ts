@@ -72,6 +72,7 @@ async function sync(path: string): Promise<void> {
 async function sweep(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const pid = /^new-([1-9][0-9]*)-[0-9a-f]+$/.exec(name)?.[1];
-    if (pid !== undefined && !(await exists(`/proc/${pid}`))) await rm(join(parent, name), { recursive: true, force: true });
+    if (pid !== undefined && !(await exists(`/proc/${pid}`)))
+      await rm(join(parent, name), { recursive: true, force: true });
   }
 }

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Measures the product beside bare QEMU on this machine.
+# Usage: npm run bench [-- --json FILE]
+source "$(dirname "$0")/lib.sh"
+bash scripts/setup.sh
+exec "$node" bench/src/main.ts "$@"
