@@ -80,7 +80,7 @@ export class GenesisLibrary {
     const report = await vm.capture(draft.path, 'stopped', { whilePaused: () => undefined, signal: AbortSignal.timeout(options.bootDeadlineMs) });
     await store.linkGuest(draft, dir);
     await failpoints.hit('genesis.captured');
-    return draft.commit({
+    return await draft.commit({
       ...manifest,
       kind: 'memory',
       machine,

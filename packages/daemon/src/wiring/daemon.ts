@@ -1,6 +1,6 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { PortsChannelFactory } from '@sylph/channel';
+import { ControlAndDataChannels } from '@sylph/channel';
 import { QemuDriver } from '@sylph/driver-qemu';
 import { Failpoints, Sprites, type EngineDeps } from '@sylph/engine';
 import { SlirpNetwork } from '@sylph/network-slirp';
@@ -48,7 +48,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const deps: EngineDeps = {
     driver,
     store,
-    channels: new PortsChannelFactory(),
+    channels: new ControlAndDataChannels(),
     network,
     repository,
     keeper: new JournalKeeper({ log }),

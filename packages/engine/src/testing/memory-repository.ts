@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import { SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
+import type { CheckpointRow, IdempotencyRow, OrgRow, Repository, SpriteRow, TokenRow } from '../interfaces/repository.ts';
+
+/** {@link Repository} in memory: the rows of sprites and checkpoints, which are what the engine uses. */
+export class MemoryRepository implements Repository {
+  readonly #orgs = new Map<string, OrgRow>();
+  readonly #sprites = new Map<SpriteId, SpriteRow>();
+  /** In order of insertion. */
+  #checkpoints: CheckpointRow[] = [];
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async orgBySlug(slug: string): Promise<OrgRow | undefined> {
+    return [...this.#orgs.values()].find((org) => org.slug === slug);
+  }
+
+  async org(id: string): Promise<OrgRow | undefined> {
+    return this.#orgs.get(id);
+  }
+
+  async ensureOrg(slug: string): Promise<OrgRow> {
+    const known = await this.orgBySlug(slug);
+    if (known) return known;
+    const org: OrgRow = { id: randomUUID(), slug, urlSuffix: 'abc123', createdAt: new Date().toISOString() };
+    this.#orgs.set(org.id, org);
+    return org;
+  }
+
+  async insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
+    if (await this.spriteByName(row.orgId, row.name)) throw new SylphError('name_taken', `${row.name} exists`);
+    const taken = new Set([...this.#sprites.values()].map(({ uid }) => uid));
+    let uid = uidBase;
+    while (taken.has(uid)) uid++;
+    this.#sprites.set(row.id, { ...row, uid });
+    return { ...row, uid };
+  }
+
+  async sprite(id: SpriteId): Promise<SpriteRow | undefined> {
+    return this.#sprites.get(id);
+  }
+
+  async spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined> {
+    return [...this.#sprites.values()].find((row) => row.orgId === orgId && row.name === name);
+  }
+
+  async listSprites(query: { orgId: string; prefix?: string; after?: string; limit: number }): Promise<SpriteRow[]> {
+    return [...this.#sprites.values()]
+      .filter((row) => row.orgId === query.orgId && row.name.startsWith(query.prefix ?? '') && row.name > (query.after ?? ''))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+      .slice(0, query.limit);
+  }
+
+  async countSprites(orgId?: string): Promise<Record<SpriteRow['lastState'], number>> {
+    const counts = { new: 0, awake: 0, memory: 0, disk: 0, failed: 0 };
+    for (const row of this.#sprites.values()) if (orgId === undefined || row.orgId === orgId) counts[row.lastState]++;
+    return counts;
+  }
+
+  async *spriteIds(): AsyncIterable<SpriteId> {
+    yield* this.#sprites.keys();
+  }
+
+  async awakeSprites(): Promise<SpriteRow[]> {
+    return [...this.#sprites.values()].filter((row) => row.lastState === 'awake');
+  }
+
+  async updateSprite(id: SpriteId, patch: Partial<SpriteRow>): Promise<SpriteRow> {
+    const row = { ...this.#found(id), ...patch };
+    this.#sprites.set(id, row);
+    return row;
+  }
+
+  async takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession'): Promise<number> {
+    const row = this.#found(id);
+    this.#sprites.set(id, { ...row, [counter]: row[counter] + 1 });
+    return row[counter];
+  }
+
+  async removeSprite(id: SpriteId): Promise<void> {
+    this.#sprites.delete(id);
+    this.#checkpoints = this.#checkpoints.filter((row) => row.spriteId !== id);
+  }
+
+  async insertCheckpoint(row: CheckpointRow): Promise<void> {
+    if (await this.checkpoint(row.spriteId, row.id)) throw new Error(`${row.id} exists`);
+    this.#checkpoints.push(row);
+  }
+
+  async checkpoint(spriteId: SpriteId, id: CheckpointId): Promise<CheckpointRow | undefined> {
+    return this.#checkpoints.find((row) => row.spriteId === spriteId && row.id === id);
+  }
+
+  async checkpoints(spriteId: SpriteId): Promise<CheckpointRow[]> {
+    return this.#checkpoints.filter((row) => row.spriteId === spriteId).toReversed();
+  }
+
+  async updateCheckpoint(spriteId: SpriteId, id: CheckpointId, patch: Partial<CheckpointRow>): Promise<void> {
+    this.#checkpoints = this.#checkpoints.map((row) => (row.spriteId === spriteId && row.id === id ? { ...row, ...patch } : row));
+  }
+
+  async removeCheckpoint(spriteId: SpriteId, id: CheckpointId): Promise<void> {
+    this.#checkpoints = this.#checkpoints.filter((row) => row.spriteId !== spriteId || row.id !== id);
+  }
+
+  insertToken = notOfTheEngine;
+  token = notOfTheEngine<TokenRow | undefined>;
+  tokens = notOfTheEngine<TokenRow[]>;
+  revokeToken = notOfTheEngine<boolean>;
+  touchToken = notOfTheEngine;
+  idempotent = notOfTheEngine<IdempotencyRow | undefined>;
+  insertIdempotent = notOfTheEngine;
+  pruneIdempotent = notOfTheEngine;
+
+  #found(id: SpriteId): SpriteRow {
+    const row = this.#sprites.get(id);
+    if (!row) throw new SylphError('sprite_not_found', 'sprite not found');
+    return row;
+  }
+}
+
+async function notOfTheEngine<Answer = void>(): Promise<Answer> {
+  throw new Error('the engine does not ask for this');
+}
