@@ -6,21 +6,19 @@ export function shellWord(text: string): string {
 }
 
 /**
- * The script mmdebstrap runs when all packages are installed, with the system's directory as its argument. Everything but npm's download
- * happens inside that system. `filesDir` holds the spec's files as `0`, `1`, …; `npm` is the host's npm command.
+ * The script mmdebstrap runs when all packages are installed, with the system's directory as its argument. Programs of the image run
+ * inside that system only. `filesDir` holds the spec's files as `0`, `1`, …; `npmDir` what {@link downloadNpm} fetched.
  */
-export function customizeScript(
-  spec: ImageSpec,
-  { filesDir, npm }: { filesDir: string; npm: readonly string[] },
-): string {
+export function customizeScript(spec: ImageSpec, { filesDir, npmDir }: { filesDir: string; npmDir: string }): string {
   return [
     '#!/bin/bash',
     'set -euo pipefail',
     'tree=$1',
     'inside() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$tree" "$@"; }',
-    ...accountLines(spec.user),
+    // Before the account, whose home is a copy of /etc/skel.
     ...fileLines(spec.files, filesDir),
-    ...npmLines(spec.npm, npm),
+    ...accountLines(spec.user),
+    ...npmLines(spec.npm, npmDir),
     ...stepLines(spec.steps),
     // What the build alone needed, what tells of the building machine, and what differs from sprite to sprite.
     'rm -f "$tree/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$tree"/etc/{hostname,resolv.conf} "$tree"/etc/ssh/ssh_host_*',
@@ -53,26 +51,17 @@ function fileLines(files: ImageSpec['files'], filesDir: string): string[] {
   );
 }
 
-/** The host's npm downloads with the host's settings and runs nothing; install scripts then run inside, without a network. */
-function npmLines(packages: readonly string[], npm: readonly string[]): string[] {
+/**
+ * Packages lie ready in `npmDir`. Their own install scripts, not those of what they depend on, run inside and without a network, so that
+ * nothing comes from elsewhere.
+ */
+function npmLines(packages: readonly string[], npmDir: string): string[] {
   if (packages.length === 0) return [];
-  const command = [
-    ...npm,
-    'install',
-    '--global',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    '--no-update-notifier',
-    '--loglevel=error',
-  ]
-    .map(shellWord)
-    .join(' ');
+  const names = packages.map((each) => shellWord(each.slice(0, each.lastIndexOf('@'))));
   return [
-    `echo ${shellWord(`npm packages: ${packages.join(' ')}`)}`,
-    `${command} --prefix "$tree/usr/local" ${packages.map(shellWord).join(' ')}`,
     'echo "install scripts of the npm packages"',
-    'unshare --net env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 chroot "$tree" npm rebuild --global --dangerously-allow-all-scripts --loglevel=error',
+    `cp -a ${shellWord(npmDir)}/. "$tree/usr/local/"`,
+    `unshare --net env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$tree" npm rebuild --global --prefix /usr/local --dangerously-allow-all-scripts --loglevel=error ${names.join(' ')}`,
   ];
 }
 

@@ -1,8 +1,8 @@
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SylphError } from '@sylph/model';
 import { stringify as stringifyToml } from 'smol-toml';
+import { downloadNpm, npmVersions } from './npm.ts';
 import { customizeScript } from './customize.ts';
 import { debianSources } from './debian-sources.ts';
 import { contentDigest, makeDisk, storedBytes } from './disk.ts';
@@ -73,7 +73,7 @@ function requireBuilder(): void {
     throw new SylphError('host_unfit', `images are built on x86-64 machines, this one is ${process.arch}`);
 }
 
-/** Fills `tree` with the system. `scratch` takes the script and the files it installs, and is empty of them again afterwards. */
+/** Fills `tree` with the system. `scratch` takes what the build needs besides, and is empty of it again afterwards. */
 async function makeTree(
   spec: ImageSpec,
   tree: string,
@@ -81,13 +81,18 @@ async function makeTree(
   progress: Progress,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const filesDir = join(scratch, 'files');
-  const script = join(scratch, 'customize');
-  const npmHome = join(scratch, 'npm-home');
-  await mkdir(filesDir);
-  await mkdir(npmHome);
+  const work = join(scratch, 'work');
+  const [filesDir, npmDir, home, script] = ['files', 'npm', 'home', 'customize'].map((name) => join(work, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const dir of [filesDir, npmDir, home]) await mkdir(dir, { recursive: true });
+  // First, because it fails sooner than Debian's part does.
+  if (spec.npm.length > 0) await downloadNpm(spec.npm, { npmDir, home, progress, signal });
   for (const [index, { content }] of spec.files.entries()) await writeFile(join(filesDir, String(index)), content);
-  await writeFile(script, customizeScript(spec, { filesDir, npm: ['npm'] }));
+  await writeFile(script, customizeScript(spec, { filesDir, npmDir }));
   await chmod(script, 0o755);
   const docs = spec.docs
     ? []
@@ -107,15 +112,8 @@ async function makeTree(
     signal,
     timeoutMs: buildTimeoutMs,
     onLine: progress,
-    env: buildEnvironment(npmHome),
   });
-  for (const path of [filesDir, script, npmHome]) await rm(path, { recursive: true });
-}
-
-/** The caller's environment without what `npm run` put in, and with a home of its own for npm; its settings stay the caller's. */
-function buildEnvironment(npmHome: string): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^npm_(?!config_registry$)/i.test(name));
-  return { NPM_CONFIG_USERCONFIG: join(homedir(), '.npmrc'), ...Object.fromEntries(kept), HOME: npmHome };
+  await rm(work, { recursive: true });
 }
 
 async function debianVersions(tree: string, signal: AbortSignal | undefined): Promise<Record<string, string>> {
@@ -127,18 +125,4 @@ async function debianVersions(tree: string, signal: AbortSignal | undefined): Pr
       .filter(Boolean)
       .map((line) => line.split(' ') as [string, string]),
   );
-}
-
-async function npmVersions(tree: string): Promise<Record<string, string>> {
-  const root = join(tree, 'usr/local/lib/node_modules');
-  const versions: Record<string, string> = {};
-  for (const name of await readdir(root).catch(() => [])) {
-    // No directory: the image has no npm packages. A scope's directory holds the packages of that scope.
-    const names = name.startsWith('@') ? (await readdir(join(root, name))).map((child) => `${name}/${child}`) : [name];
-    for (const each of names.filter((child) => !child.startsWith('.'))) {
-      const { version } = JSON.parse(await readFile(join(root, each, 'package.json'), 'utf8')) as { version: string };
-      versions[each] = version;
-    }
-  }
-  return versions;
 }

