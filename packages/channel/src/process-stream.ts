@@ -2,7 +2,6 @@ import http2 from 'node:http2';
 import { type ProcessEvent, ProcessStartError, type ProcessStream } from '@sylph/engine';
 import {
   type Frame,
-  FrameDecoder,
   type SignalName,
   type StartedPayload,
   decodeOffsetPayload,
@@ -16,6 +15,7 @@ import {
 import { cleanText } from './clean-text.ts';
 import { EventQueue } from './event-queue.ts';
 import { agentFailed, textOf } from './failure.ts';
+import { FramePieces } from './frame-pieces.ts';
 import { parseJson, refusal } from './json-request.ts';
 
 /** Largest piece of input in one frame: its offset and it make a payload of 64 KiB. */
@@ -32,7 +32,7 @@ export class HttpProcessStream implements ProcessStream {
   readonly started: Promise<StartedPayload>;
   readonly events: AsyncIterable<ProcessEvent>;
   readonly #stream: http2.ClientHttp2Stream;
-  readonly #decoder = new FrameDecoder();
+  readonly #decoder = new FramePieces({ output: (name, offset, bytes) => this.#output(name, offset, bytes), frame: (frame) => this.#frame(frame) });
   readonly #queue: EventQueue;
   readonly #start: PromiseWithResolvers<StartedPayload>;
   readonly #startTimer: NodeJS.Timeout;
@@ -125,31 +125,28 @@ export class HttpProcessStream implements ProcessStream {
       return;
     }
     try {
-      for (const frame of this.#decoder.push(chunk)) {
-        this.#frame(frame);
-        if (this.#isOver()) return;
-      }
+      this.#decoder.push(chunk);
     } catch (error) {
       this.#break(agentFailed(`the guest's agent broke the frame rules: ${textOf(error)}`, error));
     }
     if (this.#queue.full) this.#stream.pause();
   }
 
+  #output(stream: 'stdout' | 'stderr', offset: number, bytes: Buffer): void {
+    if (this.#phase === 'over') return;
+    if (this.#phase === 'starting') throw new Error('output before the process started');
+    if (offset !== this.#offset) throw new Error(`output at ${offset}, not at ${this.#offset}`);
+    this.#offset += bytes.length;
+    this.#queue.push({ type: 'output', stream, offset, bytes });
+  }
+
   #frame(frame: Frame): void {
+    if (this.#phase === 'over') return;
     if (this.#phase === 'starting') {
       this.#startFrame(frame);
       return;
     }
     switch (frame.type) {
-      case frameType.stdout:
-      case frameType.stderr: {
-        const { offset, bytes } = decodeOffsetPayload(frame.payload);
-        if (offset !== this.#offset) throw new Error(`output at ${offset}, not at ${this.#offset}`);
-        if (bytes.length === 0) return;
-        this.#offset += bytes.length;
-        this.#queue.push({ type: 'output', stream: frame.type === frameType.stdout ? 'stdout' : 'stderr', offset, bytes });
-        return;
-      }
       case frameType.stdinAck:
         this.#queue.push({ type: 'stdin-ack', offset: decodeOffsetPayload(frame.payload).offset });
         return;
@@ -179,10 +176,6 @@ export class HttpProcessStream implements ProcessStream {
     clearTimeout(this.#startTimer);
     this.#phase = 'running';
     this.#start.resolve({ ...started, path: cleanText(started.path, 4096) });
-  }
-
-  #isOver(): boolean {
-    return this.#phase === 'over';
   }
 
   #closed(): void {

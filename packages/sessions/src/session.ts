@@ -16,7 +16,8 @@ const killAfterMs = 10_000;
 export interface SessionHost {
   /** Clients came or went. */
   onClients(session: LiveSession): void;
-  onOutput(): void;
+  /** `nowMs` of `performance.now`. */
+  onOutput(nowMs: number): void;
   /** It ended. Called once, before its record says so on disk. */
   onEnd(session: LiveSession): void;
   /** Something for the log. */
@@ -47,9 +48,8 @@ export class LiveSession implements Session, PumpTarget {
   #resolvedPath: string;
   #size: { cols: number; rows: number } | null;
   #sizeChanged = false;
-  #lastActivityAt: Date;
+  #lastActivityMs: number;
   #clients = 0;
-  #readers = 0;
   #end: SessionEnd | undefined;
 
   private constructor(manifest: SessionManifest, journal: Journal, host: SessionHost, fresh: boolean) {
@@ -61,7 +61,7 @@ export class LiveSession implements Session, PumpTarget {
     this.#pid = manifest.pid;
     this.#resolvedPath = manifest.resolvedPath;
     this.#size = manifest.request.tty;
-    this.#lastActivityAt = this.createdAt;
+    this.#lastActivityMs = this.createdAt.getTime();
     this.input = new SessionInput({ fresh });
     journal.onFailed = (error) => host.notice('a journal cannot be written; its process is held back until it can', { session: this.id, err: error });
     this.#unwatched = new Countdown(() => this.#endUnwatched());
@@ -106,7 +106,7 @@ export class LiveSession implements Session, PumpTarget {
   }
 
   get lastActivityAt(): Date {
-    return this.#lastActivityAt;
+    return new Date(this.#lastActivityMs);
   }
 
   get endOffset(): number {
@@ -127,7 +127,7 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Somebody is attached or reads. */
   get inUse(): boolean {
-    return this.#clients > 0 || this.#readers > 0;
+    return this.#clients > 0 || this.journal.readers > 0;
   }
 
   /** The record as it is now. */
@@ -143,16 +143,13 @@ export class LiveSession implements Session, PumpTarget {
     };
   }
 
-  async *read(options: { offset: number; signal: AbortSignal }): AsyncGenerator<SessionEvent, void, undefined> {
-    this.#readers += 1;
-    try {
-      await this.#recorded;
-      for await (const event of this.journal.read(options)) yield event;
-      if (this.#end !== undefined && this.journal.finished && !options.signal.aborted) yield { type: 'end', end: this.#end };
-    } finally {
-      this.#readers -= 1;
-      this.#host.onClients(this);
-    }
+  read(options: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent> {
+    return this.journal.read<SessionEvent>({
+      ...options,
+      before: () => this.#recorded,
+      last: () => (this.#end === undefined ? undefined : { type: 'end', end: this.#end }),
+      after: () => this.#host.onClients(this),
+    });
   }
 
   attach(): Disposable {
@@ -174,7 +171,7 @@ export class LiveSession implements Session, PumpTarget {
 
   write(bytes: Uint8Array): Promise<void> {
     if (!this.request.stdin) return Promise.resolve();
-    this.#lastActivityAt = new Date();
+    this.#lastActivityMs = Date.now();
     return this.input.write(bytes);
   }
 
@@ -247,8 +244,8 @@ export class LiveSession implements Session, PumpTarget {
   onOutput(bytes: number): void {
     const nowMs = performance.now();
     this.#rate.add(bytes, nowMs);
-    this.#lastActivityAt = new Date();
-    this.#host.onOutput();
+    this.#lastActivityMs = Date.now();
+    this.#host.onOutput(nowMs);
   }
 
   onDetached(): void {

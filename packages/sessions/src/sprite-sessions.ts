@@ -177,8 +177,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     this.#activity.call();
   }
 
-  onOutput(): void {
-    this.#lastOutputAt = performance.now();
+  onOutput(nowMs: number): void {
+    this.#lastOutputAt = nowMs;
     this.#activity.call();
   }
 

@@ -1,6 +1,6 @@
 import { open, readdir, stat, truncate, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { type JournalEvent, type ReaderPlace, readJournal } from './reader.ts';
+import { type JournalEvent, JournalReader, type ReadOptions, type ReaderPlace } from './reader.ts';
 import { Recent } from './recent.ts';
 import type { OutputStream } from './record.ts';
 import { Segment, scanSegment, segmentName, segmentStart } from './segment.ts';
@@ -190,8 +190,8 @@ export class Journal {
   }
 
   /** Output from `offset` on, then what is appended, until the journal is finished and all is read. Ends early when `signal` fires or the journal is closed. */
-  read(options: { offset: number; signal: AbortSignal }): AsyncGenerator<JournalEvent, void, undefined> {
-    return readJournal(
+  read<T = never>(options: ReadOptions<T>): AsyncIterableIterator<JournalEvent | T, undefined, undefined> {
+    return new JournalReader(
       {
         journal: this,
         recent: this.#recent,

@@ -31,49 +31,131 @@ export interface ReaderHost {
   changed(signal: AbortSignal): Promise<void>;
 }
 
-/** One reader: from files where it is behind what memory holds, from memory where it follows. */
-export async function* readJournal(host: ReaderHost, options: { offset: number; signal: AbortSignal }): AsyncGenerator<JournalEvent, void, undefined> {
-  const { journal, recent } = host;
-  const { signal } = options;
-  const place: ReaderPlace = { offset: options.offset };
-  const files = new SegmentFile(host);
-  host.enter(place);
-  try {
-    while (!signal.aborted && !journal.closed) {
-      if (place.offset >= journal.end) {
-        if (journal.finished) return;
-        await host.changed(signal);
-        continue;
-      }
-      const chunk = recent.start !== undefined && recent.start <= place.offset ? recent.at(place.offset) : undefined;
-      if (chunk !== undefined) {
-        if (chunk.offset > place.offset) yield skip(place, chunk.offset);
-        const { stream, offset } = chunk;
-        const bytes = place.offset === offset ? chunk.bytes : chunk.bytes.subarray(place.offset - offset);
-        const event: JournalEvent = { type: 'output', stream, offset: place.offset, bytes };
-        place.offset += bytes.length;
-        yield event;
-        host.moved();
-        continue;
-      }
-      for (const event of await files.read(place.offset)) {
-        if (event.type === 'output' && event.offset > place.offset) yield skip(place, event.offset);
-        place.offset = event.type === 'output' ? event.offset + event.bytes.length : event.to;
-        yield event;
-        host.moved();
-        if (signal.aborted || journal.closed) return;
-      }
-    }
-  } finally {
-    host.leave(place);
-    await files.close();
-  }
+/** How to read. */
+export interface ReadOptions<T> {
+  offset: number;
+  /** Ends the reading early, without an error. */
+  signal: AbortSignal;
+  /** Awaited before the first byte. */
+  before?: () => Promise<void>;
+  /** Comes behind the last byte of a finished journal. */
+  last?: () => T | undefined;
+  /** The reader has let go. */
+  after?: () => void;
 }
 
-function skip(place: ReaderPlace, to: number): JournalEvent {
-  const from = place.offset;
-  place.offset = to;
-  return { type: 'dropped', from, to };
+/**
+ * One reader: from files where it is behind what memory holds, from memory where it follows. Written as an iterator rather than as generators in one another,
+ * which would cost more per event than all else on the way.
+ */
+export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T, undefined, undefined> {
+  readonly #host: ReaderHost;
+  readonly #options: ReadOptions<T>;
+  readonly #place: ReaderPlace;
+  readonly #file: SegmentFile;
+  #state: 'new' | 'reading' | 'done' = 'new';
+  /** Read from a file and not yet handed out, last first. */
+  #ready: JournalEvent[] = [];
+
+  constructor(host: ReaderHost, options: ReadOptions<T>) {
+    this.#host = host;
+    this.#options = options;
+    this.#place = { offset: options.offset };
+    this.#file = new SegmentFile(host);
+  }
+
+  next(): Promise<IteratorResult<JournalEvent | T, undefined>> {
+    if (this.#state === 'reading') {
+      this.#host.moved();
+      const event = this.#take();
+      if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    }
+    return this.#state === 'done' ? Promise.resolve({ done: true, value: undefined }) : this.#wait();
+  }
+
+  async return(): Promise<IteratorResult<JournalEvent | T, undefined>> {
+    await this.#finish();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#finish();
+  }
+
+  async #wait(): Promise<IteratorResult<JournalEvent | T, undefined>> {
+    try {
+      if (this.#state === 'new') await this.#begin();
+      for (;;) {
+        const event = this.#take();
+        if (event !== undefined) return { done: false, value: event };
+        const { journal } = this.#host;
+        if (this.#stopped()) break;
+        if (this.#place.offset < journal.end) this.#ready = (await this.#file.read(this.#place.offset)).reverse();
+        else if (!journal.finished) await this.#host.changed(this.#options.signal);
+        else {
+          const last = this.#options.last?.();
+          await this.#finish();
+          return last === undefined ? { done: true, value: undefined } : { done: false, value: last };
+        }
+      }
+    } catch (error) {
+      await this.#finish();
+      throw error;
+    }
+    await this.#finish();
+    return { done: true, value: undefined };
+  }
+
+  async #begin(): Promise<void> {
+    this.#state = 'reading';
+    this.#host.enter(this.#place);
+    await this.#options.before?.();
+  }
+
+  /** The next event that needs no waiting. */
+  #take(): JournalEvent | undefined {
+    if (this.#stopped()) return undefined;
+    const ready = this.#ready.at(-1);
+    if (ready !== undefined) {
+      if (ready.type === 'output' && ready.offset > this.#place.offset) return this.#skip(ready.offset);
+      this.#ready.pop();
+      this.#place.offset = ready.type === 'output' ? ready.offset + ready.bytes.length : ready.to;
+      return ready;
+    }
+    const { recent } = this.#host;
+    const { offset } = this.#place;
+    if (recent.start === undefined || recent.start > offset) return undefined;
+    const chunk = recent.at(offset);
+    if (chunk === undefined) return undefined;
+    if (chunk.offset > offset) return this.#skip(chunk.offset);
+    const bytes = offset === chunk.offset ? chunk.bytes : chunk.bytes.subarray(offset - chunk.offset);
+    this.#place.offset += bytes.length;
+    return { type: 'output', stream: chunk.stream, offset, bytes };
+  }
+
+  #skip(to: number): JournalEvent {
+    const from = this.#place.offset;
+    this.#place.offset = to;
+    return { type: 'dropped', from, to };
+  }
+
+  #stopped(): boolean {
+    return this.#options.signal.aborted || this.#host.journal.closed;
+  }
+
+  async #finish(): Promise<void> {
+    const was = this.#state;
+    this.#state = 'done';
+    this.#ready = [];
+    if (was !== 'reading') return;
+    this.#host.leave(this.#place);
+    this.#options.after?.();
+    await this.#file.close();
+  }
 }
 
 /** The segment file a reader is in. */
