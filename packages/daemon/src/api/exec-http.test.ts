@@ -150,7 +150,10 @@ describe('http exec', () => {
 
   it('tells a program that cannot start, and a lost session by an answer without an end', async () => {
     await using api = await open();
-    api.service.onStart = (session) => session.finish({ how: 'not-started', code: 127, reason: 'no such program', at: '' });
+    api.service.onStart = (session) => {
+      session.print('no such program\n', 'stderr');
+      session.finish({ how: 'not-started', code: 127, reason: 'no such program', at: '' });
+    };
     assert.deepEqual(brief((await post(api, 'cmd=x')).chunks), ['2:no such program\n', '3:127']);
     api.service.onStart = (session) => {
       session.print('half');

@@ -87,9 +87,9 @@ async function copyOutput(session: Session, chunks: PacedChunks, gone: AbortSign
         await chunks.write(streamByte.stderr, Buffer.from(`[output from byte ${event.from} to ${event.to} is gone]\n`));
         break;
       case 'end':
-        if (event.end.how === 'exited') return event.end.code;
-        await chunks.write(streamByte.stderr, Buffer.from(`${event.end.how === 'lost' ? 'the session was lost: ' : ''}${event.end.reason}\n`));
-        return event.end.how === 'lost' ? undefined : event.end.code;
+        if (event.end.how !== 'lost') return event.end.code;
+        await chunks.write(streamByte.stderr, Buffer.from(`the session was lost: ${event.end.reason}\n`));
+        return undefined;
       default:
         event satisfies never;
     }

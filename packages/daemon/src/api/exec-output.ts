@@ -43,7 +43,7 @@ async function sendEnd(client: ExecClient, sessionId: string, end: SessionEnd, t
     case 'exited':
       return sendExit(client, sessionId, end.code, end.signal === null ? undefined : `killed by SIG${end.signal}`, tty);
     case 'not-started':
-      await sendBytes(client, tty ? undefined : streamByte.stderr, Buffer.from(`${end.reason}${tty ? '\r\n' : '\n'}`));
+      // The reason is the last of its output.
       return sendExit(client, sessionId, end.code, end.reason, tty);
     case 'lost': {
       const message = `the session was lost: ${end.reason}`;

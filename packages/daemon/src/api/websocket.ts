@@ -1,10 +1,11 @@
-import type { IncomingMessage } from 'node:http';
-import { ServerResponse } from 'node:http';
+import { ServerResponse, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SylphError } from '@sylph/model';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { ConstraintStrategy, Handler, HTTPVersion } from 'find-my-way';
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
+
+type RouteConstraint = NonNullable<NonNullable<FastifyServerOptions<Server>['routerOptions']>['constraints']>[string];
+type RouteHandler = NonNullable<ReturnType<ReturnType<RouteConstraint['storage']>['get']>>;
 
 /** Name of the route constraint that tells upgrades from ordinary requests for the same path. */
 const constraintName = 'upgrade';
@@ -16,11 +17,11 @@ export const websocketOnly = { [constraintName]: 'websocket' };
 const upgrades = new WeakMap<IncomingMessage, { socket: Duplex; head: Buffer }>();
 
 /** For the Fastify options: routes with {@link websocketOnly} see upgrades and nothing else does. */
-export const upgradeConstraint: ConstraintStrategy<HTTPVersion.V1, string> = {
+export const upgradeConstraint: RouteConstraint = {
   name: constraintName,
   storage() {
-    const handlers = new Map<string, Handler<HTTPVersion.V1>>();
-    return { get: (key: string) => handlers.get(key) ?? null, set: (key: string, handler: Handler<HTTPVersion.V1>) => void handlers.set(key, handler) };
+    const handlers = new Map<string, RouteHandler>();
+    return { get: (key: string) => handlers.get(key) ?? null, set: (key: string, handler: RouteHandler) => void handlers.set(key, handler) };
   },
   // The type asks for a text; without one the constraint does not apply.
   deriveConstraint: (request) => (upgrades.has(request) ? 'websocket' : undefined) as string,

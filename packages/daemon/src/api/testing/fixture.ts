@@ -34,8 +34,8 @@ const host: HostInfo = {
 export type Message = Buffer | Record<string, unknown>;
 
 /** The API on a port of its own, over a fake engine, a real database and a token of organization `acme`. Dispose it. */
-export class ApiFixture implements AsyncDisposable {
-  readonly service: FakeService;
+export class ApiFixture<Service extends FakeService = FakeService> implements AsyncDisposable {
+  readonly service: Service;
   readonly repository: Repository;
   readonly app: FastifyInstance;
   readonly url: string;
@@ -45,7 +45,7 @@ export class ApiFixture implements AsyncDisposable {
   readonly log: string[];
   readonly #dir: string;
 
-  constructor(parts: Pick<ApiFixture, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log'>, dir: string) {
+  constructor(parts: Pick<ApiFixture<Service>, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log'>, dir: string) {
     this.service = parts.service;
     this.repository = parts.repository;
     this.app = parts.app;
@@ -56,11 +56,14 @@ export class ApiFixture implements AsyncDisposable {
     this.#dir = dir;
   }
 
-  static async open(options: Partial<Pick<ApiDeps, 'limits' | 'ready' | 'service'>> = {}): Promise<ApiFixture> {
+  static open(options: Partial<Pick<ApiDeps, 'limits' | 'ready'>> = {}): Promise<ApiFixture> {
+    return ApiFixture.over(new FakeService(), options);
+  }
+
+  static async over<Service extends FakeService>(service: Service, options: Partial<Pick<ApiDeps, 'limits' | 'ready'>> = {}): Promise<ApiFixture<Service>> {
     const dir = await mkdtemp(join(tmpdir(), 'sylph-api-'));
     const repository = openSqliteRepository(join(dir, 'sylph.db'));
     const token = await createToken(repository, { org: 'acme', description: 'test', expiresAt: null });
-    const service = new FakeService();
     const log: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
     const app = buildApi({ service, repository, host: async () => host, logger, version: '0.1.0', spriteUrl: (name, suffix) => `http://${name}-${suffix}.test`, ready: () => true, ...options });
