@@ -26,11 +26,12 @@ const (
 const (
 	frameHeaderBytes = 5
 	offsetBytes      = 8
-	maxPayloadBytes  = 64 << 10
+	// maxPayloadBytes is the most a frame carries: 64 KiB, and the offset of those that have one.
+	maxPayloadBytes = 64<<10 + offsetBytes
 	// outputHeaderBytes precede the bytes of an output frame: frame header and offset.
 	outputHeaderBytes = frameHeaderBytes + offsetBytes
 	// maxOutputBytes is the most output one frame carries.
-	maxOutputBytes = maxPayloadBytes - offsetBytes
+	maxOutputBytes = 64<<10 - offsetBytes
 )
 
 var errFrameTooLong = errors.New("frame longer than 64 KiB")

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+// killOrphans ends what background children a test left with the agent.
+func killOrphans(t *testing.T, g *guest) {
+	t.Helper()
+	eventually(t, "orphans are gone", func() bool {
+		children := childrenOf(t, g.pid)
+		for _, child := range children {
+			if pid, err := strconv.Atoi(child); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		return len(children) == 0
+	})
+}
