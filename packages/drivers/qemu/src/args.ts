@@ -42,7 +42,7 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
   const kvm = spec.machine.accelerator === 'kvm';
   const incomingFd = kvm ? firstFd + 1 : firstFd;
   return [
-    ...['-M', 'microvm,isa-serial=on,memory-backend=ram,acpi=on,suppress-vmdesc=on'],
+    ...['-M', 'microvm,isa-serial=on,memory-backend=ram,acpi=on,suppress-vmdesc=on,mem-merge=off,dump-guest-core=off'],
     ...(kvm ? kvmFdArgs(firstFd) : []),
     ...['-accel', kvm ? kvmAccelerator : `tcg,thread=multi,tb-size=${tcgCacheMib}`],
     ...['-cpu', kvm ? 'host' : 'max'],
@@ -66,12 +66,15 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     // No stream of this driver has a configuration section: both kinds of capture load alike, and a VM restored from either can be captured as either.
     ...['-global', 'migration.send-configuration=off'],
+    // Tells of the progress of a capture or start by events, from the first on.
+    ...['-global', 'migration.x-events=on'],
     ...(spec.memory === undefined ? [] : ['-incoming', `fd:${incomingFd}`]),
   ];
 }
 
+/** With the rate known, the counter is the guest's clock; else the kernel would check it against ticks that a busy host delivers late, discard it and keep time by those. */
 function commandLine(tscKhz: number | undefined): string {
-  return tscKhz === undefined ? kernelCommandLine : `${kernelCommandLine} tsc_early_khz=${integer(tscKhz)}`;
+  return tscKhz === undefined ? kernelCommandLine : `${kernelCommandLine} tsc_early_khz=${integer(tscKhz)} tsc=reliable`;
 }
 
 /** The network device is there in any case: without it a memory snapshot taken with it would not load. */

@@ -11,8 +11,8 @@ import type { QmpClient } from './qmp.ts';
 const silenceMs = 12_000;
 const consolePollMs = 50;
 const incomingDeadlineMs = 60_000;
-/** Between looks at a state that is loading: it takes some 20 ms, and nothing else goes through this connection. */
-const incomingPollMs = 1;
+/** An event tells when the state is loaded; this bounds the wait for one that was missed. */
+const incomingPollMs = 10;
 
 const status = z.object({ status: z.string(), running: z.boolean() });
 
@@ -38,12 +38,37 @@ export async function awaitSignOfLife(qmp: QmpClient, dir: string, signal: Abort
 /** Waits until the device state is loaded, then lets the virtual CPUs run. A state that does not load ends QEMU, which the caller watches. */
 export async function awaitMemory(qmp: QmpClient, signal: AbortSignal): Promise<void> {
   const until = performance.now() + incomingDeadlineMs;
-  for (;;) {
-    const state = await qmp.query(status, 'query-status');
-    if (state.running) return;
-    if (state.status !== 'inmigrate') break;
-    if (performance.now() > until) throw new SylphError('vm_failed', `device state not loaded in ${incomingDeadlineMs} ms`);
-    await sleep(incomingPollMs, undefined, { signal });
+  const moved = new Wakeup();
+  const unsubscribe = qmp.onEvent(() => moved.wake());
+  try {
+    for (;;) {
+      const state = await qmp.query(status, 'query-status');
+      if (state.running) return;
+      if (state.status !== 'inmigrate') break;
+      if (performance.now() > until) throw new SylphError('vm_failed', `device state not loaded in ${incomingDeadlineMs} ms`);
+      // Events that came before this connection was negotiated are not told again.
+      await Promise.race([moved.promise, sleep(incomingPollMs, undefined, { signal })]);
+      moved.rearm();
+    }
+  } finally {
+    unsubscribe();
   }
   await qmp.command('cont');
+}
+
+/** A promise that can be resolved again and again. */
+class Wakeup {
+  #current = Promise.withResolvers<void>();
+
+  get promise(): Promise<void> {
+    return this.#current.promise;
+  }
+
+  wake(): void {
+    this.#current.resolve();
+  }
+
+  rearm(): void {
+    this.#current = Promise.withResolvers<void>();
+  }
 }

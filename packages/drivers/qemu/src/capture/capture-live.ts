@@ -38,7 +38,6 @@ export async function captureLive(
     received.catch(() => {});
     const stoppedAt = await migration.run(received, options.signal);
     options.whilePaused();
-    await worker.call('liveDisk', undefined);
     await qmp.command('cont');
     const pauseMs = performance.now() - stoppedAt;
     const files = await worker.call('liveFinish', undefined);
@@ -70,7 +69,6 @@ class Migration {
   async prepare(): Promise<void> {
     const { running, status } = await this.#qmp.query(statusReply, 'query-status');
     if (!running) throw new SylphError('vm_failed', `a live capture needs a running VM, this one is ${status}`);
-    await this.#qmp.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     await this.#setDowntime(downtimeMs);
   }
 

@@ -20,10 +20,8 @@ export interface WorkerCalls {
   stopped: { input: CaptureJob; output: CapturedFiles };
   /** Clones RAM and listens on run/stream for QEMU, which runs as `uid`. */
   liveListen: { input: CaptureJob & { uid: number }; output: undefined };
-  /** Resolves when the whole stream has been received. The VM stands still then. */
+  /** Resolves when the whole stream has been received and the disk is reflinked. The VM stands still then. */
   liveReceive: { input: undefined; output: undefined };
-  /** Reflinks the disk of the paused VM. */
-  liveDisk: { input: undefined; output: undefined };
   /** The VM runs again: writes what was kept in memory, makes holes, syncs. */
   liveFinish: { input: undefined; output: CapturedFiles };
   /** Drops the live capture under way, if any. */

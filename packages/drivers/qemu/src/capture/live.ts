@@ -16,6 +16,7 @@ const maxDeferredBytes = 256 << 20;
 class Gatherer implements RamSink {
   readonly #ram: RamFile;
   readonly #memory: GuestMemory;
+  readonly #onSwitchover: () => void;
   #run = Buffer.allocUnsafe(batchBytes);
   #runAt = 0;
   #runBytes = 0;
@@ -23,9 +24,10 @@ class Gatherer implements RamSink {
   #deferredBytes = 0;
   #deferring = false;
 
-  constructor(ram: RamFile, memory: GuestMemory) {
+  constructor(ram: RamFile, memory: GuestMemory, onSwitchover: () => void) {
     this.#ram = ram;
     this.#memory = memory;
+    this.#onSwitchover = onSwitchover;
   }
 
   page(offset: number, source: Buffer, at: number): void {
@@ -45,6 +47,7 @@ class Gatherer implements RamSink {
   switchover(): void {
     this.#flush(0);
     this.#deferring = true;
+    this.#onSwitchover();
   }
 
   /** Writes what was kept. */
@@ -98,7 +101,7 @@ export class LiveCapture {
   #gatherer: Gatherer | undefined;
   #splitter: StreamSplitter | undefined;
   #connection: net.Socket | undefined;
-  #diskBytes = 0;
+  #disk: Promise<number> | undefined;
 
   constructor(job: CaptureJob & { uid: number }) {
     this.#job = job;
@@ -112,7 +115,7 @@ export class LiveCapture {
     const origin = path.join(vmDir, 'ram');
     this.#memory = new GuestMemory(pid, origin, ramBytes);
     this.#ram = new RamFile(origin, path.join(targetDir, 'ram'), ramBytes);
-    this.#gatherer = new Gatherer(this.#ram, this.#memory);
+    this.#gatherer = new Gatherer(this.#ram, this.#memory, () => this.#cloneDisk());
     this.#splitter = new StreamSplitter({ name: 'ram', bytes: ramBytes }, this.#gatherer);
     // Through the hypervisor's own directory: the path of the working directory may be too long for a socket.
     const socket = `/proc/${pid}/cwd/${runFiles.stream}`;
@@ -124,24 +127,25 @@ export class LiveCapture {
     fs.lchownSync(socket, uid, uid);
   }
 
-  receive(): Promise<void> {
-    return this.#received.promise;
-  }
-
-  cloneDisk(): void {
-    this.#diskBytes = cloneDisk(path.join(this.#job.vmDir, 'disk'), path.join(this.#job.targetDir, 'disk'));
+  /** Resolves when the whole stream is here and the disk is cloned, the VM standing still. */
+  async receive(): Promise<void> {
+    await this.#received.promise;
+    this.#cloneDisk();
+    await this.#disk;
   }
 
   async finish(): Promise<CapturedFiles> {
     const { targetDir, ramBytes } = this.#job;
     if (this.#ram === undefined || this.#gatherer === undefined || this.#splitter === undefined) throw new Error('no live capture under way');
     const state = this.#splitter.end();
+    const disk = await this.#disk;
+    if (disk === undefined) throw new Error('the disk was not cloned');
     this.#gatherer.settle();
     await this.#ram.finish();
     this.#ram.sync();
     syncFile(path.join(targetDir, 'disk'));
     const devSha256 = writeDev(path.join(targetDir, 'dev'), state);
-    return { changedRamBytes: this.#ram.changedBytes, devSha256, sizes: { disk: this.#diskBytes, ram: ramBytes, dev: state.length } };
+    return { changedRamBytes: this.#ram.changedBytes, devSha256, sizes: { disk, ram: ramBytes, dev: state.length } };
   }
 
   /** Idempotent. */
@@ -153,6 +157,13 @@ export class LiveCapture {
     this.#ram = undefined;
     this.#memory = undefined;
     this.#received.reject(new Error('live capture closed'));
+  }
+
+  /** While the last pages are still coming: the announcement is sent after the guest's writes have been drained and flushed. A QEMU that announces nothing has it done at the end of the stream. */
+  #cloneDisk(): void {
+    this.#disk ??= cloneDisk(path.join(this.#job.vmDir, 'disk'), path.join(this.#job.targetDir, 'disk'));
+    // A failure is told to whoever awaits it.
+    this.#disk.catch(() => {});
   }
 
   #receive(connection: net.Socket): void {

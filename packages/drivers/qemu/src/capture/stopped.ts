@@ -11,7 +11,7 @@ export async function captureStopped(job: CaptureJob): Promise<CapturedFiles> {
   const origin = path.join(job.vmDir, 'ram');
   const target = (name: string): string => path.join(job.targetDir, name);
   const state = takeDev(path.join(job.vmDir, runFiles.dev));
-  const disk = cloneDisk(path.join(job.vmDir, 'disk'), target('disk'));
+  const disk = await cloneDisk(path.join(job.vmDir, 'disk'), target('disk'));
   const memory = new GuestMemory(job.pid, origin, job.ramBytes);
   try {
     const ram = new RamFile(origin, target('ram'), job.ramBytes);

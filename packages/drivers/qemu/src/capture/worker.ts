@@ -29,10 +29,6 @@ const calls: { [C in keyof WorkerCalls]: (input: never) => Promise<WorkerCalls[C
     await current().receive();
     return undefined;
   },
-  liveDisk: async () => {
-    current().cloneDisk();
-    return undefined;
-  },
   liveFinish: async () => {
     const files = await current().finish();
     dropLive();
