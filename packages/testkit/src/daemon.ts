@@ -47,8 +47,16 @@ export class TestDaemon implements AsyncDisposable {
     });
     const started = (await fs.stat(path.join(dataDir, 'sylphd.log'))).size;
     await log.close();
-    const url = await until('the daemon to be ready', () => readyUrl(child, dataDir, started), { timeoutMs: readyTimeoutMs });
-    return new TestDaemon(dataDir, url, await tokenOf(dataDir), child);
+    try {
+      const url = await until('the daemon to be ready', () => readyUrl(child, dataDir, started), { timeoutMs: readyTimeoutMs });
+      return new TestDaemon(dataDir, url, await tokenOf(dataDir), child);
+    } catch (error) {
+      child.kill('SIGKILL');
+      await exited(child);
+      await endVms(dataDir);
+      await fs.rm(dataDir, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   get pid(): number {
