@@ -12,6 +12,8 @@ import { runContained } from './sandbox.ts';
 import { specDigest, type ImageSpec } from './spec.ts';
 import { Staging } from './staging.ts';
 
+/** What the product calls a GB of a disk. */
+const gib = 2 ** 30;
 const buildTimeoutMs = 90 * 60_000;
 const queryTimeoutMs = 60_000;
 
@@ -42,8 +44,8 @@ export async function buildImage({
   const packages = await debianVersions(tree, signal);
   const npm = await npmVersions(tree);
   progress(`writing the disk: ${Object.keys(packages).length} packages, ${spec.size_gb} GB`);
-  const diskBytes = spec.size_gb * 1e9;
-  await makeDisk(tree, disk, { diskBytes: diskBytes - (diskBytes % 4096), progress, signal });
+  const diskBytes = spec.size_gb * gib;
+  await makeDisk(tree, disk, { diskBytes, progress, signal });
   await rm(tree, { recursive: true });
   progress('hashing the disk');
   const manifest: ImageManifest = imageManifest.parse({
@@ -55,7 +57,7 @@ export async function buildImage({
     specDigest: specDigest(spec),
     spec: stringifyToml(spec),
     user: { name: spec.user.name, uid: spec.user.uid, home: `/home/${spec.user.name}`, shell: spec.user.shell },
-    diskBytes: diskBytes - (diskBytes % 4096),
+    diskBytes,
     sizeBytes: await storedBytes(disk),
     packages,
     npm,

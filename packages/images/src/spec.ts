@@ -24,7 +24,7 @@ export const imageSpec = z.strictObject({
   description: z.string().min(1).max(500),
   /** Debian release. */
   suite: z.string().regex(/^[a-z]+$/, 'a Debian code name such as trixie'),
-  /** Size of the disk the guest sees. */
+  /** Size of the disk the guest sees, GiB, as everywhere in the product. */
   size_gb: z.int().min(2).max(1024).default(20),
   /** Keep /usr/share/doc, manual pages and translations. */
   docs: z.boolean().default(true),
@@ -94,7 +94,7 @@ export async function readImageSpec(file: string): Promise<{ spec: ImageSpec; te
 }
 
 /** Changes when the builder makes another disk of the same spec. */
-const builderRevision = 1;
+const builderRevision = 2;
 
 /** Names what a spec asks for: equal for specs that differ only in comments and layout. */
 export function specDigest(spec: ImageSpec): string {
