@@ -1,0 +1,134 @@
+import { collect, type CommandResult, type ExecRequest } from '@sylph/client';
+import { command } from '../command.ts';
+import type { Context } from '../context.ts';
+import { parseEnvironment } from '../exec/environment.ts';
+import { terminalSize } from '../exec/on-terminal.ts';
+import { pipeOutput } from '../exec/plain.ts';
+import { runSession } from '../exec/run.ts';
+import { usageError } from '../failure.ts';
+
+const commandOptions = {
+  dir: { kind: 'text', placeholder: 'DIR', description: 'directory to run in' },
+  env: { kind: 'list', placeholder: 'K=V', description: 'variable to set; K=V,K2=V2; a bare NAME takes its value from here; repeatable' },
+} as const;
+
+export const exec = command({
+  name: 'exec',
+  aliases: ['x'],
+  summary: 'run a command in a sprite',
+  description: 'The exit code is the command\'s. Input is piped through; signals are passed on. Nothing of the local environment is sent unless --env says so.',
+  examples: ['sylph exec -- ls -l', 'sylph exec --tty htop', 'tar c . | sylph exec --dir /srv tar x'],
+  arguments: [{ name: '<command…>', description: 'program and arguments' }],
+  common: ['org', 'sprite'],
+  passThrough: true,
+  options: {
+    ...commandOptions,
+    tty: { kind: 'flag', short: 't', description: 'run it in a terminal' },
+    stdin: { kind: 'off', description: 'give the command no input' },
+    httpPost: { kind: 'flag', description: 'use one HTTP request instead of a WebSocket' },
+  },
+  async run(context, args, options) {
+    const sprite = await context.sprite();
+    const request: ExecRequest = {
+      cmd: args,
+      dir: options.dir,
+      env: parseEnvironment(options.env, context.env),
+      stdin: options.stdin,
+      ...(options.tty ? { tty: terminalSize() } : {}),
+    };
+    if (options.tty && options.httpPost) throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
+    if (options.tty && context.out.json) throw usageError('--tty and --json exclude each other', 'leave --tty out: the output is then collected');
+    if (options.httpPost) return httpPost(context, sprite, request);
+    if (context.out.json) return asJson(context, sprite, request);
+    const client = await context.client();
+    return runSession(context, {
+      sprite,
+      waitingFor: `waiting for ${sprite} to wake`,
+      stdin: options.stdin,
+      open: (watching) => client.exec(sprite, { ...request, ...watching }),
+    });
+  },
+});
+
+export const console = command({
+  name: 'console',
+  aliases: ['c'],
+  summary: 'open a shell in a sprite',
+  description: 'Ctrl+\\ detaches and leaves the shell running; `sylph sessions attach` comes back to it.',
+  examples: ['sylph console', 'sylph console -s build zsh -l'],
+  arguments: [{ name: '[command…]', description: 'another program than the login shell' }],
+  common: ['org', 'sprite'],
+  passThrough: true,
+  options: commandOptions,
+  async run(context, args, options) {
+    if (context.out.json) throw usageError('a console cannot speak JSON', 'use: sylph exec --json -- COMMAND');
+    if (!process.stdin.isTTY || !process.stdout.isTTY) throw usageError('a console needs a terminal', 'use: sylph exec -- COMMAND');
+    const sprite = await context.sprite();
+    const client = await context.client();
+    const request: ExecRequest = {
+      cmd: args.length > 0 ? args : ['bash', '-l'],
+      dir: options.dir,
+      env: parseEnvironment(options.env, context.env),
+      tty: terminalSize(),
+      stdin: true,
+    };
+    return runSession(context, {
+      sprite,
+      waitingFor: `waiting for ${sprite} to wake`,
+      stdin: true,
+      open: (watching) => client.exec(sprite, { ...request, ...watching }),
+    });
+  },
+});
+
+async function httpPost(context: Context, sprite: string, request: ExecRequest): Promise<number> {
+  const client = await context.client();
+  const running = client.execHttp(sprite, { cmd: request.cmd, dir: request.dir, env: request.env, ...(request.stdin === true ? { input: process.stdin as AsyncIterable<Uint8Array> } : {}) });
+  try {
+    if (context.out.json) return await tell(context, sprite, undefined, await collect(running, maxJsonBytes));
+    await pipeOutput(running);
+    return (await running.exit).code;
+  } finally {
+    process.stdin.destroy();
+  }
+}
+
+/** Output that fits into one JSON document, bytes. */
+const maxJsonBytes = 64 * 2 ** 20;
+
+async function asJson(context: Context, sprite: string, request: ExecRequest): Promise<number> {
+  const client = await context.client();
+  // A person at the keyboard is not asked for input when a program reads the output.
+  const stdin = request.stdin === true && !process.stdin.isTTY;
+  await using session = await client.exec(sprite, { ...request, stdin });
+  const feeding = (async (): Promise<never> => {
+    if (stdin) {
+      for await (const bytes of process.stdin) await session.stdin.write(bytes as Uint8Array);
+      await session.stdin.end();
+    }
+    return new Promise(() => undefined);
+  })();
+  feeding.catch(() => undefined); // Raced below; after that our own destroying of stdin is no failure.
+  try {
+    return await tell(context, sprite, session.id, await Promise.race([collect(session, maxJsonBytes), feeding]));
+  } finally {
+    process.stdin.destroy();
+  }
+}
+
+async function tell(context: Context, sprite: string, session: string | undefined, result: CommandResult): Promise<number> {
+  await context.out.result({ sprite, session_id: session ?? null, exit_code: result.exitCode, ...texts(result) }, () => '');
+  return result.exitCode;
+}
+
+/** Output as text where it is text, else in base64. */
+function texts({ stdout, stderr }: CommandResult): { encoding: 'utf-8' | 'base64'; stdout: string; stderr: string } {
+  try {
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    return { encoding: 'utf-8', stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  } catch {
+    // Not UTF-8: base64 loses nothing.
+    const encode = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+    return { encoding: 'base64', stdout: encode(stdout), stderr: encode(stderr) };
+  }
+}

@@ -1,0 +1,24 @@
+import type { AnyCommand } from '../command.ts';
+import { checkpoint, restore } from './checkpoints.ts';
+import { complete, completion } from './completion.ts';
+import { doctor } from './doctor.ts';
+import { console, exec } from './exec.ts';
+import { host, showVersion } from './host.ts';
+import { check, fork, recover, restart, start, suspend, upgrade } from './lifecycle.ts';
+import { login, logout } from './login.ts';
+import { sessions } from './sessions.ts';
+import { create, destroy, info, list } from './sprites.ts';
+import { use } from './use.ts';
+
+/** Every command, in groups as the help shows them. */
+export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
+  { title: 'Sprites:', commands: [create, list, info, use, destroy] },
+  { title: 'Running things:', commands: [exec, console, sessions] },
+  { title: 'Time travel:', commands: [checkpoint, restore, fork] },
+  { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },
+  { title: 'Server:', commands: [login, logout, host, doctor] },
+  { title: 'This program:', commands: [completion, showVersion, complete] },
+];
+
+/** {@link groups} in one list. */
+export const commands: readonly AnyCommand[] = groups.flatMap((group) => group.commands);

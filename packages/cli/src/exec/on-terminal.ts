@@ -1,0 +1,69 @@
+import type { ExecSession, TerminalSize } from '@sylph/client';
+import { DetachKey } from '../terminal/detach-key.ts';
+import { LocalTerminal } from '../terminal/local-terminal.ts';
+
+/** How a session on our terminal ended for us. */
+export type TerminalEnd = { how: 'exited'; code: number } | { how: 'detached' };
+
+const ctrlC = 0x03;
+
+/** The state of the connection, as the keyboard needs it. */
+export interface ConnectionState {
+  /** False while it is being taken up again. */
+  connected: boolean;
+}
+
+/**
+ * Puts the person through to a session with a terminal, until it ends or Ctrl+\ is pressed. The terminal is put back before this returns or throws. While the
+ * connection is broken Ctrl+C leaves, since it could not reach anybody.
+ */
+export async function runOnTerminal(session: ExecSession, connection: ConnectionState): Promise<TerminalEnd> {
+  const terminal = new LocalTerminal();
+  const left = Promise.withResolvers<TerminalEnd>();
+  const detachKey = new DetachKey();
+  const resize = (): void => session.resize(terminal.size);
+  const typed = (bytes: Uint8Array): void => {
+    const { pass, pressed } = detachKey.read(bytes);
+    if (pressed || (!connection.connected && bytes.includes(ctrlC))) left.resolve({ how: 'detached' });
+    if (pass.length === 0) return;
+    process.stdin.pause();
+    // While the connection is broken keys are still read: one of them may be the one that leaves.
+    const wait = connection.connected ? session.stdin.write(pass) : Promise.resolve(void session.stdin.write(pass).catch(() => undefined));
+    wait.then(
+      () => process.stdin.resume(),
+      () => undefined, // The session failed; its output says so.
+    );
+  };
+  const gone = (): void => left.resolve({ how: 'detached' });
+
+  terminal.enter(() => {
+    resize();
+    process.stdin.resume();
+  });
+  process.stdin.on('data', typed).once('end', gone).once('error', gone);
+  process.stdout.on('resize', resize);
+  resize();
+  try {
+    const ended = (async (): Promise<TerminalEnd> => {
+      for await (const { bytes } of session.output) await terminal.write(bytes);
+      return { how: 'exited', code: (await session.exit).code };
+    })();
+    ended.catch(() => undefined); // After detaching nobody waits for it.
+    return await Promise.race([ended, left.promise]);
+  } finally {
+    process.stdout.off('resize', resize);
+    process.stdin.off('data', typed).off('end', gone).off('error', gone);
+    await terminal.restore();
+    session.detach();
+  }
+}
+
+/** Size of our terminal. */
+export function terminalSize(): TerminalSize {
+  return new LocalTerminal().size;
+}
+
+/** Whether a person sits at both ends of this process. */
+export function isInteractive(): boolean {
+  return new LocalTerminal().isInteractive;
+}

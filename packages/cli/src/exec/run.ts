@@ -1,0 +1,53 @@
+import type { AttachRequest, ExecRequest, ExecSession } from '@sylph/client';
+import type { Context } from '../context.ts';
+import { Interrupted } from '../failure.ts';
+import { watch, runPlain } from './plain.ts';
+import { isInteractive, runOnTerminal, type ConnectionState } from './on-terminal.ts';
+import { StopSignals } from './stop-signals.ts';
+
+/** A session about to be opened; `watching` has to be passed on to the client. */
+export type OpenSession = (watching: Pick<ExecRequest & AttachRequest, 'signal' | 'onConnection' | 'onDropped' | 'onMessage'>) => Promise<ExecSession>;
+
+/** Opens a session, speaks to it from our terminal or our pipes, and returns the exit code of the command; 0 after detaching. */
+export async function runSession(context: Context, options: { sprite: string; waitingFor: string; stdin: boolean; open: OpenSession }): Promise<number> {
+  const { out } = context;
+  const control = new AbortController();
+  const connection: ConnectionState = { connected: true };
+  const notes = watch({ note: (text) => out.note(process.stdin.isRaw ? `\r\n${text}\r` : text) });
+  using signals = new StopSignals({ leave: (reason) => control.abort(reason), warn: (text) => out.note(`sylph: ${text}`) });
+
+  const session = await out.waiting(options.waitingFor, () =>
+    options.open({
+      ...notes,
+      signal: control.signal,
+      onConnection: (event) => {
+        connection.connected = event.type === 'resumed';
+        notes.onConnection(event);
+      },
+    }),
+  );
+  if (session.tty && isInteractive()) {
+    // From here on the terminal deals with signals: it has to be put back first.
+    signals[Symbol.dispose]();
+    const end = await runOnTerminal(session, connection);
+    if (end.how === 'exited') return end.code;
+    out.note(`\r\ndetached; session ${session.id} of ${options.sprite} goes on. Come back with: sylph sessions attach ${session.id} -s ${options.sprite}`);
+    return 0;
+  }
+  signals.forwardTo((name) => session.kill(name));
+  stdoutClosed(() => {
+    session.kill('HUP');
+    session.detach();
+  });
+  try {
+    return await runPlain(session, { stdin: options.stdin });
+  } catch (thrown) {
+    if (thrown instanceof Interrupted) out.note(`sylph: left session ${session.id} of ${options.sprite}`);
+    throw thrown;
+  }
+}
+
+/** Nobody reads our output any more: the command shall not work for nothing. The process itself ends by main's rule. */
+function stdoutClosed(stop: () => void): void {
+  process.stdout.prependOnceListener('error', stop);
+}
