@@ -19,7 +19,10 @@ export function requireToken(app: FastifyInstance, repository: Repository): void
     const caller = token === undefined ? undefined : await authenticate(repository, token);
     if (caller === undefined) {
       throw new SylphError('unauthenticated', 'authentication failed', {
-        hint: token === undefined ? 'Send the header "Authorization: Bearer <token>"; "sylphd token create" makes a token.' : 'The token is unknown, expired or revoked; "sylphd token create" makes a new one.',
+        hint:
+          token === undefined
+            ? 'Send the header "Authorization: Bearer <token>"; "sylphd token create" makes a token.'
+            : 'The token is unknown, expired or revoked; "sylphd token create" makes a new one.',
       });
     }
     request.caller = caller;

@@ -17,21 +17,21 @@ import { readJsonBodies } from './json-body.ts';
 import { lifecycleRoutes } from './lifecycle.ts';
 import { LiveSet } from './live.ts';
 import { answerUnknownPaths } from './not-found.ts';
+import type { ApiParts } from './parts.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { sessionRoutes } from './sessions.ts';
 import { spriteRoutes } from './sprites.ts';
 import { isWebSocketUpgrade, upgradeConstraint, WebSockets } from './websocket.ts';
 
-/** What the files of routes are given. */
-export interface ApiParts {
-  deps: ResolvedDeps;
-  idempotency: Idempotency;
-  live: LiveSet;
-  websockets: WebSockets;
-}
-
 /** Routes that ask for a token. */
-const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [spriteRoutes, lifecycleRoutes, sessionRoutes, execSocketRoutes, checkpointRoutes, hostRoutes];
+const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
+  spriteRoutes,
+  lifecycleRoutes,
+  sessionRoutes,
+  execSocketRoutes,
+  checkpointRoutes,
+  hostRoutes,
+];
 
 /**
  * The HTTP and WebSocket API over an engine. Nothing listens yet: call `listen` on the result.
@@ -41,7 +41,12 @@ export function buildApi(options: ApiDeps): FastifyInstance {
   const deps: ResolvedDeps = { ...options, limits: { ...defaultLimits, ...options.limits } };
   const app = createServer(deps);
   const live = new LiveSet(deps.limits.maxStreams);
-  const parts: ApiParts = { deps, live, idempotency: new Idempotency(app, deps.repository), websockets: new WebSockets(app, deps.limits) };
+  const parts: ApiParts = {
+    deps,
+    live,
+    idempotency: new Idempotency(app, deps.repository),
+    websockets: new WebSockets(app, deps.limits),
+  };
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -56,7 +61,10 @@ export function buildApi(options: ApiDeps): FastifyInstance {
   });
   void app.register(async (closed) => {
     closed.addHook('onRequest', async () => {
-      if (!deps.ready()) throw new SylphError('not_ready', 'sylphd is starting', { hint: 'Try again in a moment; GET /healthz tells when it is ready.' });
+      if (!deps.ready())
+        throw new SylphError('not_ready', 'sylphd is starting', {
+          hint: 'Try again in a moment; GET /healthz tells when it is ready.',
+        });
     });
     requireToken(closed, deps.repository);
     await closed.register(async (json) => {
@@ -91,8 +99,8 @@ function createServer({ limits, logger, version }: ResolvedDeps): FastifyInstanc
     clientErrorHandler: answerClientError(version),
     frameworkErrors: (error, request, reply) => {
       // Hooks have not run for a request the router could not read.
-      identify(request.id, reply as unknown as FastifyReply, version);
-      sendError(reply as unknown as FastifyReply, new SylphError('invalid_request', error.message, { cause: error }));
+      identify(request.id, reply, version);
+      sendError(reply, new SylphError('invalid_request', error.message, { cause: error }));
     },
   } satisfies FastifyHttpOptions<Server>);
   app.server.maxConnections = limits.maxConnections;

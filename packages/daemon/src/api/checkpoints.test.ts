@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SylphError } from '@sylph/model';
-import { ApiFixture, eventually } from './testing/fixture.ts';
+import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 const sprite = '/v1/sprites/one';
 
@@ -16,7 +16,10 @@ describe('checkpoints', () => {
     await using api = await open();
     const response = await api.request('POST', `${sprite}/checkpoint`, { body: { comment: 'before' } });
     assert.equal(response.headers.get('content-type'), 'application/x-ndjson');
-    const lines = (await response.text()).trimEnd().split('\n').map((line) => JSON.parse(line));
+    const lines = (await response.text())
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     assert.deepEqual(
       lines.map(({ type, data }) => [type, data]),
       [
@@ -44,7 +47,11 @@ describe('checkpoints', () => {
     const gate = Promise.withResolvers<void>();
     api.service.before = (call) => (call.startsWith('checkpoint') ? gate.promise : undefined);
     const abort = new AbortController();
-    const response = await fetch(`${api.url}${sprite}/checkpoint`, { method: 'POST', headers: { authorization: `Bearer ${api.token}` }, signal: abort.signal });
+    const response = await fetch(`${api.url}${sprite}/checkpoint`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${api.token}` },
+      signal: abort.signal,
+    });
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     assert.match(Buffer.from((await reader.read()).value as Uint8Array).toString(), /Creating checkpoint/);
     abort.abort();
@@ -61,7 +68,16 @@ describe('checkpoints', () => {
       return (await api.lines('POST', `${sprite}/checkpoint`)).lines;
     };
     const full = await failWith(new SylphError('pool_full', 'the pool is full', { hint: 'Delete some.' }));
-    assert.deepEqual({ ...full.at(-1), time: '' }, { type: 'error', error: 'Failed to create checkpoint: the pool is full', code: 'pool_full', hint: 'Delete some.', time: '' });
+    assert.deepEqual(
+      { ...full.at(-1), time: '' },
+      {
+        type: 'error',
+        error: 'Failed to create checkpoint: the pool is full',
+        code: 'pool_full',
+        hint: 'Delete some.',
+        time: '',
+      },
+    );
     const internal = await failWith(new Error('secret detail'));
     assert.doesNotMatch(JSON.stringify(internal), /secret detail/);
     assert.ok(api.log.some((line) => line.includes('secret detail')));
@@ -69,15 +85,51 @@ describe('checkpoints', () => {
 
   it('are listed newest first below the present, without automatic ones unless asked for', async () => {
     await using api = await open();
-    assert.deepEqual((await api.json('GET', `${sprite}/checkpoints`)).body.map(({ id }: any) => id), ['Current']);
+    assert.deepEqual(
+      (await api.json('GET', `${sprite}/checkpoints`)).body.map(({ id }: Json) => id),
+      ['Current'],
+    );
     for (let index = 0; index < 3; index++) await api.lines('POST', `${sprite}/checkpoint`, { body: {} });
-    const auto = { ...api.service.made[0]!, id: 'auto-20260131-122024-ab12', is_auto: true, history: ['v0'], source_id: 'v0' };
+    const auto = {
+      ...api.service.made[0]!,
+      id: 'auto-20260131-122024-ab12',
+      is_auto: true,
+      history: ['v0'],
+      source_id: 'v0',
+    };
     api.service.made.unshift(auto);
     const { body } = await api.json('GET', `${sprite}/checkpoints`);
-    assert.deepEqual(body.map(({ id }: any) => id), ['Current', 'v2', 'v1', 'v0']);
-    assert.deepEqual({ ...body[0], create_time: '' }, { id: 'Current', create_time: '', comment: '', history: ['v2', 'v1'], is_auto: false, source_id: 'v2', health: '', kind: 'memory', size_bytes: 0 });
-    assert.deepEqual(body[3], { id: 'v0', create_time: '2026-01-31T12:20:24.123Z', comment: '', history: [], is_auto: false, source_id: null, health: '', kind: 'memory', size_bytes: 4096 });
-    const ids = async (query: string) => (await api.json('GET', `${sprite}/checkpoints?${query}`)).body.map(({ id }: any) => id);
+    assert.deepEqual(
+      body.map(({ id }: Json) => id),
+      ['Current', 'v2', 'v1', 'v0'],
+    );
+    assert.deepEqual(
+      { ...body[0], create_time: '' },
+      {
+        id: 'Current',
+        create_time: '',
+        comment: '',
+        history: ['v2', 'v1'],
+        is_auto: false,
+        source_id: 'v2',
+        health: '',
+        kind: 'memory',
+        size_bytes: 0,
+      },
+    );
+    assert.deepEqual(body[3], {
+      id: 'v0',
+      create_time: '2026-01-31T12:20:24.123Z',
+      comment: '',
+      history: [],
+      is_auto: false,
+      source_id: null,
+      health: '',
+      kind: 'memory',
+      size_bytes: 4096,
+    });
+    const ids = async (query: string) =>
+      (await api.json('GET', `${sprite}/checkpoints?${query}`)).body.map(({ id }: Json) => id);
     assert.deepEqual(await ids('includeAuto=true'), ['Current', auto.id, 'v2', 'v1', 'v0']);
     assert.deepEqual(await ids('includeAuto=false'), ['Current', 'v2', 'v1', 'v0']);
     assert.deepEqual(await ids('history=v0&includeAuto=true'), [auto.id, 'v1', 'v0']);
@@ -128,7 +180,10 @@ describe('checkpoints', () => {
     for (const id of ['v9', 'nonsense', '..%2f..']) {
       const { status, lines } = await api.lines('POST', `${sprite}/checkpoints/${id}/restore`);
       assert.equal(status, 200);
-      assert.deepEqual(lines.map(({ type }) => type), ['info', 'error']);
+      assert.deepEqual(
+        lines.map(({ type }) => type),
+        ['info', 'error'],
+      );
       assert.match(lines[1].error, /^Failed to restore checkpoint: checkpoint not found/);
       assert.equal(lines[1].code, 'checkpoint_not_found');
     }

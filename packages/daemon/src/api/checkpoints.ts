@@ -1,9 +1,20 @@
 import type { SpriteView } from '@sylph/engine';
-import { checkpoint, checkpointId, createCheckpointRequest, listCheckpointsQuery, restoreRequest, streamLine, SylphError, type Checkpoint, type CheckpointId, type StreamLine } from '@sylph/model';
+import {
+  checkpoint,
+  checkpointId,
+  createCheckpointRequest,
+  listCheckpointsQuery,
+  restoreRequest,
+  streamLine,
+  SylphError,
+  type Checkpoint,
+  type CheckpointId,
+  type StreamLine,
+} from '@sylph/model';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import type { LiveSet } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
@@ -16,7 +27,10 @@ const stillIntervalMs = 15_000;
 const tags = ['checkpoints'];
 const params = z.object({ name: z.string() });
 const checkpointParams = z.object({ name: z.string(), id: z.string() });
-const ndjson = { description: 'One JSON object a line; the last is of type `complete` or `error`', content: { 'application/x-ndjson': { schema: streamLine } } };
+const ndjson = {
+  description: 'One JSON object a line; the last is of type `complete` or `error`',
+  content: { 'application/x-ndjson': { schema: streamLine } },
+};
 
 /** Checkpoints of a sprite: create, list, get, delete, restore. */
 export const checkpointRoutes =
@@ -46,7 +60,12 @@ export const checkpointRoutes =
           still: 'Still creating the checkpoint',
           failed: 'Failed to create checkpoint',
           work: async (info) => {
-            const { checkpoint: made } = await service.checkpoint(org, name, { comment: request.body?.comment ?? '' }, info);
+            const { checkpoint: made } = await service.checkpoint(
+              org,
+              name,
+              { comment: request.body?.comment ?? '' },
+              info,
+            );
             createdLines(made).forEach(info);
             return `Checkpoint ${made.id} created successfully`;
           },
@@ -81,7 +100,13 @@ export const checkpointRoutes =
     app.route({
       method: 'GET',
       url: '/v1/sprites/:name/checkpoints/:id',
-      schema: { operationId: 'getCheckpoint', summary: 'Get a checkpoint', tags, params: checkpointParams, response: { 200: checkpoint, ...errorResponses } },
+      schema: {
+        operationId: 'getCheckpoint',
+        summary: 'Get a checkpoint',
+        tags,
+        params: checkpointParams,
+        response: { 200: checkpoint, ...errorResponses },
+      },
       handler: async (request) => {
         const { org } = request.caller;
         const name = nameInPath(request.params.name);
@@ -104,7 +129,10 @@ export const checkpointRoutes =
       },
       handler: async (request, reply) => {
         const name = nameInPath(request.params.name);
-        if (request.params.id === currentId) throw new SylphError('checkpoint_in_use', 'the present cannot be deleted', { hint: 'Delete the sprite, or restore another checkpoint.' });
+        if (request.params.id === currentId)
+          throw new SylphError('checkpoint_in_use', 'the present cannot be deleted', {
+            hint: 'Delete the sprite, or restore another checkpoint.',
+          });
         await service.deleteCheckpoint(request.caller.org, name, idInPath(request.params.id));
         return reply.code(204).send(null);
       },
@@ -134,7 +162,13 @@ export const checkpointRoutes =
           still: 'Still restoring',
           failed: 'Failed to restore checkpoint',
           work: async (info) => {
-            const { savedAs } = await service.restore(org, name, idInPath(id), { mode: request.body?.mode ?? 'memory' }, info);
+            const { savedAs } = await service.restore(
+              org,
+              name,
+              idInPath(id),
+              { mode: request.body?.mode ?? 'memory' },
+              info,
+            );
             info(`What was there before is kept as ${savedAs}`);
             info('Container components started successfully');
             return `Restore from ${id} complete`;
@@ -155,7 +189,11 @@ interface StreamedWork {
 }
 
 /** Answers with the lines of a piece of work. Whatever happens, the last line says how it ended. */
-async function streamWork(reply: FastifyReply, live: LiveSet, { first, still, failed, work }: StreamedWork): Promise<void> {
+async function streamWork(
+  reply: FastifyReply,
+  live: LiveSet,
+  { first, still, failed, work }: StreamedWork,
+): Promise<void> {
   const stream = new NdjsonStream<StreamLine>(reply, live);
   const startedAt = Date.now();
   const write = (line: Omit<StreamLine, 'time'>): void => stream.write({ ...line, time: new Date().toISOString() });
@@ -163,15 +201,24 @@ async function streamWork(reply: FastifyReply, live: LiveSet, { first, still, fa
     write({ type: 'info', data });
     timer.refresh();
   };
-  const timer = setInterval(() => write({ type: 'info', data: `${still} (${Math.round((Date.now() - startedAt) / 1000)} s)` }), stillIntervalMs);
+  const timer = setInterval(
+    () => write({ type: 'info', data: `${still} (${Math.round((Date.now() - startedAt) / 1000)} s)` }),
+    stillIntervalMs,
+  );
   try {
     info(first);
     write({ type: 'complete', data: await work(info) });
   } catch (thrown) {
     const error = SylphError.from(thrown);
     if (error.status >= 500) reply.request.log.error({ err: thrown, code: error.code }, 'streamed work failed');
-    const text = error.code === 'internal' ? 'an internal error; the log of sylphd has it under this request id' : error.message;
-    write({ type: 'error', error: `${failed}: ${text}`, code: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+    const text =
+      error.code === 'internal' ? 'an internal error; the log of sylphd has it under this request id' : error.message;
+    write({
+      type: 'error',
+      error: `${failed}: ${text}`,
+      code: error.code,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
   } finally {
     clearInterval(timer);
     stream.end();
@@ -215,5 +262,7 @@ function idInPath(text: string): CheckpointId {
 }
 
 function unknownCheckpoint(id: string): SylphError {
-  return new SylphError('checkpoint_not_found', `checkpoint not found: ${id.slice(0, 64)}`, { hint: 'List what there is with GET …/checkpoints?includeAuto=true.' });
+  return new SylphError('checkpoint_not_found', `checkpoint not found: ${id.slice(0, 64)}`, {
+    hint: 'List what there is with GET …/checkpoints?includeAuto=true.',
+  });
 }

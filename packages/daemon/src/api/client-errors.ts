@@ -17,7 +17,10 @@ export function answerClientError(version: string): (error: Error & { code?: str
       socket.destroy();
       return;
     }
-    const { status, message } = faults[error.code ?? ''] ?? { status: 400, message: 'this is not a well-formed HTTP request' };
+    const { status, message } = faults[error.code ?? ''] ?? {
+      status: 400,
+      message: 'this is not a well-formed HTTP request',
+    };
     const body = JSON.stringify(errorAnswerOf(new SylphError('invalid_request', message)));
     const headers = [
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

@@ -23,13 +23,25 @@ function dial(api: ApiFixture, text: string): { socket: Socket; answer: Promise<
 describe('the edges of the API', () => {
   it('answer unknown paths with 404 and other methods with 405', async () => {
     await using api = await ApiFixture.open();
-    for (const path of ['/', '/v1', '/v2/sprites', '/v1/sprites/one/services', '/v1/sprites/one/fs/list', '/v1/sprites/one/exec/1/2/3']) {
+    for (const path of [
+      '/',
+      '/v1',
+      '/v2/sprites',
+      '/v1/sprites/one/services',
+      '/v1/sprites/one/fs/list',
+      '/v1/sprites/one/exec/1/2/3',
+    ]) {
       const { status, body, headers } = await api.json('GET', path);
       assert.deepEqual([status, body.code, typeof body.hint], [404, 'not_found', 'string'], path);
       assert.ok(headers.get('x-request-id'));
       assert.equal(headers.get('sprite-version'), 'v0.1.0');
     }
-    for (const [method, path, allow] of [['PATCH', '/v1/sprites', 'POST, GET, HEAD'], ['GET', '/v1/sprites/one/start', 'POST'], ['DELETE', '/v1/sprites/one/exec', 'GET, HEAD, POST'], ['POST', '/healthz', 'GET, HEAD']] as const) {
+    for (const [method, path, allow] of [
+      ['PATCH', '/v1/sprites', 'POST, GET, HEAD'],
+      ['GET', '/v1/sprites/one/start', 'POST'],
+      ['DELETE', '/v1/sprites/one/exec', 'GET, HEAD, POST'],
+      ['POST', '/healthz', 'GET, HEAD'],
+    ] as const) {
       const { status, body, headers } = await api.json(method, path);
       assert.deepEqual([status, body.code, headers.get('allow')], [405, 'method_not_allowed', allow], path);
     }
@@ -43,7 +55,12 @@ describe('the edges of the API', () => {
     const big = JSON.stringify({ name: 'one', runtime: 'x'.repeat(5_000_000) });
     const told = await api.json('POST', '/v1/sprites', { body: big });
     assert.deepEqual([told.status, told.body.code], [413, 'body_too_large']);
-    const streamed = await fetch(`${api.url}/v1/sprites`, { method: 'POST', headers: { authorization: `Bearer ${api.token}` }, body: new Blob([big]).stream(), duplex: 'half' } as RequestInit);
+    const streamed = await fetch(`${api.url}/v1/sprites`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${api.token}` },
+      body: new Blob([big]).stream(),
+      duplex: 'half',
+    });
     assert.equal(streamed.status, 413);
     assert.equal((await api.json('POST', '/v1/sprites', { body: { name: 'one' } })).status, 201);
   });
@@ -68,7 +85,10 @@ describe('the edges of the API', () => {
   it('give up on headers and JSON bodies that do not come', async () => {
     await using api = await ApiFixture.open({ limits: { headersTimeoutMs: 300, bodyTimeoutMs: 300 } });
     const headers = dial(api, 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ');
-    const body = dial(api, `POST /v1/sprites HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 10\r\n\r\n{`);
+    const body = dial(
+      api,
+      `POST /v1/sprites HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 10\r\n\r\n{`,
+    );
     assert.match(await headers.answer, /^HTTP\/1\.1 408 /);
     await body.answer;
     assert.deepEqual(api.service.calls, []);
@@ -77,7 +97,10 @@ describe('the edges of the API', () => {
   it('do not give up on a slow input of a command', async () => {
     await using api = await ApiFixture.open({ limits: { headersTimeoutMs: 200, bodyTimeoutMs: 200 } });
     await api.sprite();
-    const { socket, answer } = dial(api, `POST ${exec}?cmd=cat&stdin=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 4\r\n\r\n`);
+    const { socket, answer } = dial(
+      api,
+      `POST ${exec}?cmd=cat&stdin=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 4\r\n\r\n`,
+    );
     for (const byte of 'abcd') {
       await new Promise((resolve) => setTimeout(resolve, 250));
       socket.write(byte);
@@ -104,7 +127,10 @@ describe('the edges of the API', () => {
 
   it('give every request an id, the client’s if it is plain', async () => {
     await using api = await ApiFixture.open();
-    const idOf = async (given?: string) => (await api.json('GET', '/healthz', { headers: given === undefined ? {} : { 'x-request-id': given } })).headers.get('x-request-id');
+    const idOf = async (given?: string) =>
+      (
+        await api.json('GET', '/healthz', { headers: given === undefined ? {} : { 'x-request-id': given } })
+      ).headers.get('x-request-id');
     assert.equal(await idOf('my-id.1'), 'my-id.1');
     assert.match((await idOf('bad id\t"')) ?? '', /^[0-9a-f-]{36}$/);
     assert.notEqual(await idOf(), await idOf());
@@ -115,7 +141,15 @@ describe('the log', () => {
   it('has a line with the id of each request and never a token, a query or a header', async () => {
     await using api = await ApiFixture.open();
     await api.sprite();
-    const secrets = ['hush-argument', 'hush-variable', 'hush-header', 'hush-path', 'hush-body', api.token, api.token.split('/')[3] as string];
+    const secrets = [
+      'hush-argument',
+      'hush-variable',
+      'hush-header',
+      'hush-path',
+      'hush-body',
+      api.token,
+      api.token.split('/')[3] as string,
+    ];
     const headers = { 'x-secret': 'hush-header', 'x-request-id': 'traced' };
     api.service.onStart = (session) => session.exit(0);
     await api.socket(`${exec}?cmd=hush-argument&env=A=hush-variable`, headers).closed;
@@ -123,7 +157,10 @@ describe('the log', () => {
     await api.socket(`${exec}?cmd=&env=hush-variable`, headers).opened;
     await api.json('GET', '/nothing/hush-path', { headers });
     await api.json('GET', '/v1/sprites/%zz?hush-path', { headers });
-    await api.json('POST', '/v1/sprites', { headers, body: { name: 'x', environment: { A: 'hush-body', 'B=': 'hush-body' } } });
+    await api.json('POST', '/v1/sprites', {
+      headers,
+      body: { name: 'x', environment: { A: 'hush-body', 'B=': 'hush-body' } },
+    });
     await api.json('POST', '/v1/sprites', { headers, body: '{"name": hush-body' });
     await api.json('GET', '/v1/sprites', { headers: { ...headers, authorization: `Bearer ${api.token}x` } });
     api.service.before = () => {
@@ -132,9 +169,12 @@ describe('the log', () => {
     await api.json('POST', `${exec}?cmd=hush-argument`, { headers });
     await dial(api, 'GET /hush-path\r\nhush-header\r\n\r\n').answer;
     const text = api.log.join('');
-    for (const secret of secrets) assert.ok(!text.includes(secret), `${secret} in ${api.log.find((line) => line.includes(secret))}`);
+    for (const secret of secrets)
+      assert.ok(!text.includes(secret), `${secret} in ${api.log.find((line) => line.includes(secret))}`);
     assert.ok(api.log.filter((line) => line.includes('"reqId":"traced"')).length >= 9);
-    assert.ok(api.log.some((line) => line.includes('"route":"/v1/sprites/:name/exec"') && line.includes('"org":"acme"')));
+    assert.ok(
+      api.log.some((line) => line.includes('"route":"/v1/sprites/:name/exec"') && line.includes('"org":"acme"')),
+    );
   });
 });
 
@@ -167,7 +207,12 @@ describe('closing', () => {
   it('waits for a request under way, but not for ever', async () => {
     await using api = await ApiFixture.open({ limits: { closeTimeoutMs: 200 } });
     await api.sprite();
-    api.service.before = (call) => (call.startsWith('suspend') ? new Promise((resolve) => setTimeout(resolve, 50)) : call.startsWith('restart') ? new Promise(() => {}) : undefined);
+    api.service.before = (call) =>
+      call.startsWith('suspend')
+        ? new Promise((resolve) => setTimeout(resolve, 50))
+        : call.startsWith('restart')
+          ? new Promise(() => {})
+          : undefined;
     const short = api.json('POST', '/v1/sprites/one/suspend');
     const endless = assert.rejects(api.json('POST', '/v1/sprites/one/restart'));
     await eventually(() => api.service.calls.includes('restart one') && api.service.calls.includes('suspend one'));

@@ -4,7 +4,9 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 
 /** Body of an error answer: the product's error and, for a request that does not fit its schema, every fault in it. */
-export const errorAnswer = z.strictObject({ ...errorBody.shape, errors: z.array(z.string()).optional() }).meta({ id: 'ErrorAnswer' });
+export const errorAnswer = z
+  .strictObject({ ...errorBody.shape, errors: z.array(z.string()).optional() })
+  .meta({ id: 'ErrorAnswer' });
 
 /** What every route can answer besides success, for the OpenAPI document. */
 export const errorResponses = {
@@ -23,7 +25,10 @@ export class InvalidRequest extends SylphError {
 
   /** From a failed check; `where` names what was checked, e.g. `body`. */
   static of(error: z.ZodError, where: string, hint?: string): InvalidRequest {
-    return new InvalidRequest(error.issues.map((issue) => describeFault(where, issue.path.map(String), issue.message)), hint);
+    return new InvalidRequest(
+      error.issues.map((issue) => describeFault(where, issue.path.map(String), issue.message)),
+      hint,
+    );
   }
 }
 
@@ -31,19 +36,28 @@ export class InvalidRequest extends SylphError {
 export function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler((thrown: unknown, request, reply) => {
     const error = toSylphError(thrown, request);
-    if (error.status >= 500) request.log.error({ err: thrown, code: error.code, context: error.context }, 'request failed');
+    if (error.status >= 500)
+      request.log.error({ err: thrown, code: error.code, context: error.context }, 'request failed');
     return sendError(reply, error);
   });
 }
 
 /** Sends an error as the answer. */
 export function sendError(reply: FastifyReply, error: SylphError): FastifyReply {
-  return reply.code(error.status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(errorAnswerOf(error)));
+  return reply
+    .code(error.status)
+    .header('content-type', 'application/json; charset=utf-8')
+    .send(JSON.stringify(errorAnswerOf(error)));
 }
 
 /** The answer's body. Internal errors keep their text to the log. */
 export function errorAnswerOf(error: SylphError): z.output<typeof errorAnswer> {
-  if (error.code === 'internal') return toErrorBody(new SylphError('internal', 'an internal error; the log of sylphd has it under this request id', { hint: 'Look for the X-Request-Id of this answer in the log.' }));
+  if (error.code === 'internal')
+    return toErrorBody(
+      new SylphError('internal', 'an internal error; the log of sylphd has it under this request id', {
+        hint: 'Look for the X-Request-Id of this answer in the log.',
+      }),
+    );
   return { ...toErrorBody(error), ...(error instanceof InvalidRequest ? { errors: error.faults } : {}) };
 }
 
@@ -58,16 +72,33 @@ function toSylphError(thrown: unknown, request: FastifyRequest): SylphError {
 
 function validationError(thrown: FastifyError, request: FastifyRequest): SylphError {
   const where = thrown.validationContext ?? 'request';
-  const issues = (thrown.validation ?? []).map((issue) => ({ path: issue.instancePath.split('/').filter((part) => part !== ''), message: issue.message ?? 'does not fit' }));
+  const issues = (thrown.validation ?? []).map((issue) => ({
+    path: issue.instancePath.split('/').filter((part) => part !== ''),
+    message: issue.message ?? 'does not fit',
+  }));
   // The name has its own code and the text existing clients know, without the place it was found in.
   const names = issues.filter((issue) => where === 'body' && issue.path.length === 1 && issue.path[0] === 'name');
-  const faults = issues.map((issue) => (issue.path.at(-1) === 'auth' || names.includes(issue) ? issue.message : describeFault(where, issue.path, issue.message)));
-  if (names.length > 0 && names.length === issues.length) return new InvalidRequest(faults, 'For example: my-sprite', 'invalid_name');
+  const faults = issues.map((issue) =>
+    issue.path.at(-1) === 'auth' || names.includes(issue)
+      ? issue.message
+      : describeFault(where, issue.path, issue.message),
+  );
+  if (names.length > 0 && names.length === issues.length)
+    return new InvalidRequest(faults, 'For example: my-sprite', 'invalid_name');
   const isConfig = issues.every((issue) => where === 'body' && issue.path[0] === 'config');
-  return new InvalidRequest(faults, `See ${request.method} ${request.routeOptions.url ?? ''} in /openapi.json.`, isConfig ? 'invalid_size' : 'invalid_request');
+  return new InvalidRequest(
+    faults,
+    `See ${request.method} ${request.routeOptions.url ?? ''} in /openapi.json.`,
+    isConfig ? 'invalid_size' : 'invalid_request',
+  );
 }
 
-const places: Record<string, string> = { querystring: 'query parameter', body: 'body', params: 'path', headers: 'header' };
+const places: Record<string, string> = {
+  querystring: 'query parameter',
+  body: 'body',
+  params: 'path',
+  headers: 'header',
+};
 
 function describeFault(where: string, path: string[], message: string): string {
   return [places[where] ?? where, path.join('.')].filter((part) => part !== '').join(' ') + `: ${message}`;

@@ -62,7 +62,8 @@ export class ExecClient implements Disposable {
   }
 
   #breakSilence(): void {
-    if (Date.now() - this.#sentAt >= this.#limits.keepAliveMs && this.#socket.bufferedAmount === 0) this.tell({ type: 'debug', msg: 'keepalive' });
+    if (Date.now() - this.#sentAt >= this.#limits.keepAliveMs && this.#socket.bufferedAmount === 0)
+      this.tell({ type: 'debug', msg: 'keepalive' });
   }
 }
 

@@ -20,9 +20,15 @@ async function open(limits = {}): Promise<ApiFixture> {
 }
 
 /** Chunks of the answer as they are on the wire, with the time each arrived; `whole`: the body had its end. */
-function post(api: ApiFixture, query: string, body?: Buffer): Promise<{ head: string; chunks: Chunk[]; whole: boolean }> {
+function post(
+  api: ApiFixture,
+  query: string,
+  body?: Buffer,
+): Promise<{ head: string; chunks: Chunk[]; whole: boolean }> {
   const socket = connect(Number(new URL(api.url).port), '127.0.0.1');
-  socket.write(`POST ${exec}?${query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${api.token}\r\n${body === undefined ? '' : `Content-Length: ${body.length}\r\n`}\r\n`);
+  socket.write(
+    `POST ${exec}?${query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${api.token}\r\n${body === undefined ? '' : `Content-Length: ${body.length}\r\n`}\r\n`,
+  );
   if (body !== undefined) socket.write(body);
   return new Promise((resolve) => {
     let pending = Buffer.alloc(0);
@@ -53,7 +59,8 @@ function post(api: ApiFixture, query: string, body?: Buffer): Promise<{ head: st
   });
 }
 
-const brief = (chunks: Chunk[]): string[] => chunks.map(({ bytes }) => `${bytes[0]}:${bytes[0] === 3 ? bytes[1] : bytes.subarray(1).toString()}`);
+const brief = (chunks: Chunk[]): string[] =>
+  chunks.map(({ bytes }) => `${bytes[0]}:${bytes[0] === 3 ? bytes[1] : bytes.subarray(1).toString()}`);
 const last = (api: ApiFixture): FakeSession => [...api.service.sessions.values()].at(-1) as FakeSession;
 
 describe('http exec', () => {
@@ -73,7 +80,18 @@ describe('http exec', () => {
     assert.deepEqual(brief(chunks), ['1:out', '2:err', '1:more', '3:3']);
     assert.ok(whole);
     const { request } = last(api);
-    assert.deepEqual([request.argv, request.path, request.env['A'], request.dir, request.tty, request.stdin, request.maxRunAfterDisconnectMs], [['sh', 'x'], '/bin/sh', 'b', '/tmp', null, false, 10_000]);
+    assert.deepEqual(
+      [
+        request.argv,
+        request.path,
+        request.env['A'],
+        request.dir,
+        request.tty,
+        request.stdin,
+        request.maxRunAfterDisconnectMs,
+      ],
+      [['sh', 'x'], '/bin/sh', 'b', '/tmp', null, false, 10_000],
+    );
     await eventually(() => last(api).clients === 0);
     assert.equal(api.service.leases, 0);
   });
@@ -91,7 +109,8 @@ describe('http exec', () => {
     assert.ok(whole);
     assert.ok(chunks.every((chunk) => chunk.bytes.length <= 16_384));
     assert.ok(chunks.length < 40, `${chunks.length} chunks`);
-    const of = (stream: number): Buffer => Buffer.concat(chunks.filter((chunk) => chunk.bytes[0] === stream).map((chunk) => chunk.bytes.subarray(1)));
+    const of = (stream: number): Buffer =>
+      Buffer.concat(chunks.filter((chunk) => chunk.bytes[0] === stream).map((chunk) => chunk.bytes.subarray(1)));
     assert.ok(of(1).equals(bytes));
     assert.ok(of(2).equals(bytes.subarray(0, 20_000)));
     assert.deepEqual(brief(chunks).at(-1), '3:0');
@@ -118,7 +137,11 @@ describe('http exec', () => {
       session.print('early');
       setTimeout(() => session.exit(0), 50);
     };
-    const request = httpRequest(`${api.url}${exec}?cmd=head&stdin=true`, { method: 'POST', agent: false, headers: { authorization: `Bearer ${api.token}`, 'transfer-encoding': 'chunked' } });
+    const request = httpRequest(`${api.url}${exec}?cmd=head&stdin=true`, {
+      method: 'POST',
+      agent: false,
+      headers: { authorization: `Bearer ${api.token}`, 'transfer-encoding': 'chunked' },
+    });
     request.on('error', () => {});
     request.write('some');
     const answer = await new Promise<string>((resolve) => {
@@ -167,7 +190,11 @@ describe('http exec', () => {
   it('leaves the process running for a while when the client goes', async () => {
     await using api = await open();
     const abort = new AbortController();
-    const response = await fetch(`${api.url}${exec}?cmd=sleep`, { method: 'POST', headers: { authorization: `Bearer ${api.token}` }, signal: abort.signal });
+    const response = await fetch(`${api.url}${exec}?cmd=sleep`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${api.token}` },
+      signal: abort.signal,
+    });
     assert.equal(response.status, 200);
     assert.equal(last(api).clients, 1);
     abort.abort();
@@ -177,7 +204,8 @@ describe('http exec', () => {
 
   it('refuses bad parameters with 400 and starts nothing', async () => {
     await using api = await open();
-    for (const query of ['cmd=', 'env=x&cmd=ls', 'cmd=ls&stdin=perhaps', `cmd=${'x'.repeat(70_000)}`]) assert.equal((await api.json('POST', `${exec}?${query}`)).status, 400, query.slice(0, 50));
+    for (const query of ['cmd=', 'env=x&cmd=ls', 'cmd=ls&stdin=perhaps', `cmd=${'x'.repeat(70_000)}`])
+      assert.equal((await api.json('POST', `${exec}?${query}`)).status, 400, query.slice(0, 50));
     assert.equal(api.service.sessions.size, 0);
     assert.equal(api.service.leases, 0);
   });

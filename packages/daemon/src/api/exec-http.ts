@@ -4,7 +4,7 @@ import { httpExecQuery, streamByte, SylphError } from '@sylph/model';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { sessionRequest } from './exec-request.ts';
 import { PacedChunks } from './paced-chunks.ts';
@@ -17,7 +17,11 @@ export const httpExecRoutes =
     const { service } = deps;
     // The body is the command's input: passed on as it comes, whatever its type and length.
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', (_request: unknown, payload: IncomingMessage, done: (error: null, body: IncomingMessage) => void) => done(null, payload));
+    app.addContentTypeParser(
+      '*',
+      (_request: unknown, payload: IncomingMessage, done: (error: null, body: IncomingMessage) => void) =>
+        done(null, payload),
+    );
 
     app.route({
       method: 'POST',
@@ -25,12 +29,16 @@ export const httpExecRoutes =
       schema: {
         operationId: 'execHttp',
         summary: 'Run a command over plain HTTP',
-        description: 'With `stdin=true` the request body is its input. Each chunk of the answer is one frame: stream byte (1 stdout, 2 stderr, 3 exit) and data; the last is 3 and the exit code. A connection that ends without it: the session was lost.',
+        description:
+          'With `stdin=true` the request body is its input. Each chunk of the answer is one frame: stream byte (1 stdout, 2 stderr, 3 exit) and data; the last is 3 and the exit code. A connection that ends without it: the session was lost.',
         tags: ['exec'],
         consumes: ['application/octet-stream'],
         params: z.object({ name: z.string() }),
         querystring: httpExecQuery,
-        response: { 200: { description: 'Frames', content: { 'application/octet-stream': { schema: z.string() } } }, ...errorResponses },
+        response: {
+          200: { description: 'Frames', content: { 'application/octet-stream': { schema: z.string() } } },
+          ...errorResponses,
+        },
       },
       handler: async (request, reply) => {
         live.assertRoom();
@@ -56,7 +64,11 @@ export const httpExecRoutes =
       const { raw } = reply;
       const forget = live.add({ close: async () => void raw.destroy() });
       raw.once('close', forget);
-      raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'application/octet-stream', 'cache-control': 'no-store' });
+      raw.writeHead(200, {
+        ...(reply.getHeaders() as Record<string, string>),
+        'content-type': 'application/octet-stream',
+        'cache-control': 'no-store',
+      });
       raw.flushHeaders();
       const chunks = new PacedChunks(raw);
       try {

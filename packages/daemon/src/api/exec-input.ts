@@ -51,7 +51,10 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
       case undefined:
         return socket.close(unsupportedData, 'an empty binary message; its first byte names the stream');
       default:
-        return socket.close(unsupportedData, `unknown stream ${message[0]}; clients send 0 (stdin) and 4 (end of stdin)`);
+        return socket.close(
+          unsupportedData,
+          `unknown stream ${message[0]}; clients send 0 (stdin) and 4 (end of stdin)`,
+        );
     }
   }
 
@@ -61,7 +64,7 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
     const message = execClientMessage.safeParse(parsed);
     if (!message.success) {
       if (parsed.type !== 'resize' && parsed.type !== 'signal') return;
-      const fault = `${String(parsed.type)}: wrong values`;
+      const fault = `${parsed.type}: wrong values`;
       return tell({ type: 'error', message: fault, error: fault, code: 'invalid_request' });
     }
     keepAwake();
@@ -70,7 +73,8 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
         return session.resize({ cols: message.data.cols, rows: message.data.rows });
       case 'signal':
         return void session.signal(message.data.signal).catch((error: Error) => {
-          if (session.end === undefined) tell({ type: 'error', message: error.message, error: error.message, code: 'agent_failed' });
+          if (session.end === undefined)
+            tell({ type: 'error', message: error.message, error: error.message, code: 'agent_failed' });
         });
       default:
         return message.data satisfies never;

@@ -56,10 +56,22 @@ async function sendEnd(client: ExecClient, sessionId: string, end: SessionEnd, t
   }
 }
 
-async function sendExit(client: ExecClient, sessionId: string, code: number, reason: string | undefined, tty: boolean): Promise<void> {
+async function sendExit(
+  client: ExecClient,
+  sessionId: string,
+  code: number,
+  reason: string | undefined,
+  tty: boolean,
+): Promise<void> {
   // The binary exit comes first: a client that stops at either has had every byte of output.
   if (!tty) await client.send(Buffer.from([streamByte.exit, code]));
-  client.tell({ type: 'exit', exit_code: code, code, session_id: sessionId, ...(reason === undefined ? {} : { reason }) });
+  client.tell({
+    type: 'exit',
+    exit_code: code,
+    code,
+    session_id: sessionId,
+    ...(reason === undefined ? {} : { reason }),
+  });
   return client.close(tty && code !== 0 ? closeCode.exitBase + code : closeCode.normal, '');
 }
 

@@ -14,14 +14,19 @@ const defaultSize = { cols: 80, rows: 24 };
 /** Most of arguments and environment together, bytes as JSON: they travel to the guest in one frame of 64 KiB. */
 const maxCommandBytes = 60_000;
 
-type ExecQuery = Pick<SocketExecQuery, 'cmd' | 'path' | 'env' | 'dir' | 'stdin' | 'max_run_after_disconnect'> & Partial<Pick<SocketExecQuery, 'tty' | 'cols' | 'rows'>>;
+type ExecQuery = Pick<SocketExecQuery, 'cmd' | 'path' | 'env' | 'dir' | 'stdin' | 'max_run_after_disconnect'> &
+  Partial<Pick<SocketExecQuery, 'tty' | 'cols' | 'rows'>>;
 
 /** What to run for a query of the exec routes. Throws `invalid_request` for a command that cannot be passed on. */
 export function sessionRequest(query: ExecQuery, sprite: SpriteView): SessionRequest {
-  const tty = query.tty === true ? { cols: query.cols ?? defaultSize.cols, rows: query.rows ?? defaultSize.rows } : null;
+  const tty =
+    query.tty === true ? { cols: query.cols ?? defaultSize.cols, rows: query.rows ?? defaultSize.rows } : null;
   const argv = query.cmd ?? [query.path ?? 'bash'];
   const path = query.path ?? argv[0] ?? '';
-  if (path === '') throw new SylphError('invalid_request', 'the name of the program is empty', { hint: 'Give the program as the first cmd parameter.' });
+  if (path === '')
+    throw new SylphError('invalid_request', 'the name of the program is empty', {
+      hint: 'Give the program as the first cmd parameter.',
+    });
   const request: SessionRequest = {
     argv,
     path,
@@ -37,7 +42,11 @@ export function sessionRequest(query: ExecQuery, sprite: SpriteView): SessionReq
 }
 
 /** Defaults, over them the sprite's environment, over that the caller's. Nothing of the daemon's own. */
-function composeEnvironment(tty: boolean, sprite: Record<string, string>, caller: readonly string[]): Record<string, string> {
+function composeEnvironment(
+  tty: boolean,
+  sprite: Record<string, string>,
+  caller: readonly string[],
+): Record<string, string> {
   const given = caller.map((assignment): [string, string] => {
     const at = assignment.indexOf('=');
     return [assignment.slice(0, at), assignment.slice(at + 1)];
@@ -64,7 +73,11 @@ function lifeAfterDisconnect(ms: number | undefined, tty: boolean): number | nul
 function assertFits({ argv, path, env, dir }: SessionRequest): void {
   const sizeBytes = Buffer.byteLength(JSON.stringify({ argv, path, env, dir }));
   if (sizeBytes <= maxCommandBytes) return;
-  throw new SylphError('invalid_request', `the command with its environment takes ${sizeBytes} bytes, more than ${maxCommandBytes}`, {
-    hint: 'Pass large input through stdin, or put it into a file of the sprite.',
-  });
+  throw new SylphError(
+    'invalid_request',
+    `the command with its environment takes ${sizeBytes} bytes, more than ${maxCommandBytes}`,
+    {
+      hint: 'Pass large input through stdin, or put it into a file of the sprite.',
+    },
+  );
 }

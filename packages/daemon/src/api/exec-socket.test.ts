@@ -3,17 +3,20 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { SylphError } from '@sylph/model';
-import { ApiFixture, eventually, stdin, type Message } from './testing/fixture.ts';
+import { ApiFixture, eventually, stdin, type Message, type Json } from './testing/fixture.ts';
 import type { FakeSession } from './testing/fake-session.ts';
 
 const exec = '/v1/sprites/one/exec';
-const outputOf = (messages: Message[]): Buffer => Buffer.concat(messages.filter((message) => Buffer.isBuffer(message)).map((message) => message));
+const outputOf = (messages: Message[]): Buffer =>
+  Buffer.concat(messages.filter((message) => Buffer.isBuffer(message)).map((message) => message));
 
 /** A fixture with an awake sprite, and its first session once a client has started one. */
 async function open(limits = {}): Promise<ApiFixture & { session: FakeSession }> {
   const api = await ApiFixture.open({ limits });
   await api.sprite();
-  return Object.defineProperty(api, 'session', { get: () => api.service.sessions.get('1') }) as ApiFixture & { session: FakeSession };
+  return Object.defineProperty(api, 'session', { get: () => api.service.sessions.get('1') }) as ApiFixture & {
+    session: FakeSession;
+  };
 }
 
 describe('exec socket without a terminal', () => {
@@ -27,8 +30,21 @@ describe('exec socket without a terminal', () => {
     const socket = api.socket(`${exec}?cmd=sh&cmd=-c&cmd=a%20b&path=sh`);
     assert.deepEqual(await socket.closed, { code: 1000, reason: '' });
     assert.deepEqual(socket.brief, ['session_info', '1:out', '2:err', '3:7', 'exit']);
-    const [info, , , exit, textExit] = socket.messages as [any, Buffer, Buffer, Buffer, any];
-    assert.deepEqual({ ...info, created: 0 }, { type: 'session_info', session_id: '1', command: '/usr/bin/sh -c a b', created: 0, cols: 0, rows: 0, is_owner: true, tty: false, offset: 0 });
+    const [info, , , exit, textExit] = socket.messages as [Json, Buffer, Buffer, Buffer, Json];
+    assert.deepEqual(
+      { ...info, created: 0 },
+      {
+        type: 'session_info',
+        session_id: '1',
+        command: '/usr/bin/sh -c a b',
+        created: 0,
+        cols: 0,
+        rows: 0,
+        is_owner: true,
+        tty: false,
+        offset: 0,
+      },
+    );
     assert.equal(exit.length, 2);
     assert.deepEqual(textExit, { type: 'exit', exit_code: 7, code: 7, session_id: '1' });
     const { headers } = await socket.opened;
@@ -43,25 +59,84 @@ describe('exec socket without a terminal', () => {
   it('composes the environment from defaults, the sprite and the caller', async () => {
     await using api = await open();
     for (const row of api.service.rows.values()) row.environment = { LANG: 'de_DE.UTF-8', A: 'sprite', B: 'sprite' };
-    const base = { HOME: '/home/sprite', USER: 'sprite', LOGNAME: 'sprite', SHELL: '/bin/bash', PATH: '/home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'de_DE.UTF-8', A: 'sprite', B: 'sprite' };
+    const base = {
+      HOME: '/home/sprite',
+      USER: 'sprite',
+      LOGNAME: 'sprite',
+      SHELL: '/bin/bash',
+      PATH: '/home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      LANG: 'de_DE.UTF-8',
+      A: 'sprite',
+      B: 'sprite',
+    };
     const requestOf = async (query: string) => {
       const { status, body } = await api.socket(`${exec}?${query}`).opened;
       assert.equal(status, 101, JSON.stringify(body));
       return [...api.service.sessions.values()].at(-1)?.request;
     };
-    assert.deepEqual(await requestOf('cmd=ls'), { argv: ['ls'], path: 'ls', env: base, dir: '/home/sprite', user: 'sprite', tty: null, stdin: false, maxRunAfterDisconnectMs: 10_000 });
-    const given = await requestOf('cmd=ls&cmd=a%20b&cmd=&path=/bin/ls&env=B=x%3Dy&env=C=&dir=/tmp&stdin=true&max_run_after_disconnect=1m30s&cc=true&detachable=true&unknown=1');
-    assert.deepEqual(given, { argv: ['ls', 'a b', ''], path: '/bin/ls', env: { ...base, B: 'x=y', C: '' }, dir: '/tmp', user: 'sprite', tty: null, stdin: true, maxRunAfterDisconnectMs: 90_000 });
-    assert.deepEqual(await requestOf('tty=true'), { argv: ['bash'], path: 'bash', env: { ...base, TERM: 'xterm-256color' }, dir: '/home/sprite', user: 'sprite', tty: { cols: 80, rows: 24 }, stdin: true, maxRunAfterDisconnectMs: null });
-    const terminal = await requestOf('cmd=vi&tty=true&cols=100&rows=30&env=TERM=screen&stdin=false&dir=sub&max_run_after_disconnect=5s');
-    assert.deepEqual([terminal?.tty, terminal?.env['TERM'], terminal?.stdin, terminal?.dir, terminal?.maxRunAfterDisconnectMs], [{ cols: 100, rows: 30 }, 'screen', false, '/home/sprite/sub', 5_000]);
+    assert.deepEqual(await requestOf('cmd=ls'), {
+      argv: ['ls'],
+      path: 'ls',
+      env: base,
+      dir: '/home/sprite',
+      user: 'sprite',
+      tty: null,
+      stdin: false,
+      maxRunAfterDisconnectMs: 10_000,
+    });
+    const given = await requestOf(
+      'cmd=ls&cmd=a%20b&cmd=&path=/bin/ls&env=B=x%3Dy&env=C=&dir=/tmp&stdin=true&max_run_after_disconnect=1m30s&cc=true&detachable=true&unknown=1',
+    );
+    assert.deepEqual(given, {
+      argv: ['ls', 'a b', ''],
+      path: '/bin/ls',
+      env: { ...base, B: 'x=y', C: '' },
+      dir: '/tmp',
+      user: 'sprite',
+      tty: null,
+      stdin: true,
+      maxRunAfterDisconnectMs: 90_000,
+    });
+    assert.deepEqual(await requestOf('tty=true'), {
+      argv: ['bash'],
+      path: 'bash',
+      env: { ...base, TERM: 'xterm-256color' },
+      dir: '/home/sprite',
+      user: 'sprite',
+      tty: { cols: 80, rows: 24 },
+      stdin: true,
+      maxRunAfterDisconnectMs: null,
+    });
+    const terminal = await requestOf(
+      'cmd=vi&tty=true&cols=100&rows=30&env=TERM=screen&stdin=false&dir=sub&max_run_after_disconnect=5s',
+    );
+    assert.deepEqual(
+      [terminal?.tty, terminal?.env['TERM'], terminal?.stdin, terminal?.dir, terminal?.maxRunAfterDisconnectMs],
+      [{ cols: 100, rows: 30 }, 'screen', false, '/home/sprite/sub', 5_000],
+    );
     assert.equal((await requestOf('cmd=ls&max_run_after_disconnect=0'))?.maxRunAfterDisconnectMs, null);
     for (const session of api.service.sessions.values()) session.exit(0);
   });
 
   it('refuses bad parameters with 400 before the upgrade', async () => {
     await using api = await open();
-    const bad = ['cmd=', 'cmd=a%00b', 'cmd=ls&env=novalue', 'cmd=ls&env==x', 'cmd=ls&env=A', 'cmd=ls&dir=%00', 'tty=maybe', 'tty=true&cols=0', 'tty=true&rows=x', 'tty=true&cols=70000', 'cmd=ls&max_run_after_disconnect=soon', 'cmd=ls&max_run_after_disconnect=-1s', 'cmd=ls&max_run_after_disconnect=10', `cmd=ls&cmd=${'x'.repeat(70_000)}`, `cmd=ls${'&env=A=x'.repeat(5_000)}`];
+    const bad = [
+      'cmd=',
+      'cmd=a%00b',
+      'cmd=ls&env=novalue',
+      'cmd=ls&env==x',
+      'cmd=ls&env=A',
+      'cmd=ls&dir=%00',
+      'tty=maybe',
+      'tty=true&cols=0',
+      'tty=true&rows=x',
+      'tty=true&cols=70000',
+      'cmd=ls&max_run_after_disconnect=soon',
+      'cmd=ls&max_run_after_disconnect=-1s',
+      'cmd=ls&max_run_after_disconnect=10',
+      `cmd=ls&cmd=${'x'.repeat(70_000)}`,
+      `cmd=ls${'&env=A=x'.repeat(5_000)}`,
+    ];
     for (const query of bad) {
       const { status, body, headers } = await api.socket(`${exec}?${query}`).opened;
       assert.equal(status, 400, query.slice(0, 100));
@@ -75,7 +150,8 @@ describe('exec socket without a terminal', () => {
   it('answers a failure of the engine with its status before the upgrade', async () => {
     await using api = await open();
     api.service.before = (call) => {
-      if (call.startsWith('use')) throw new SylphError('sprite_failed', 'the sprite cannot start', { hint: 'sylph recover one' });
+      if (call.startsWith('use'))
+        throw new SylphError('sprite_failed', 'the sprite cannot start', { hint: 'sylph recover one' });
     };
     const { status, body } = await api.socket(`${exec}?cmd=ls`).opened;
     assert.deepEqual([status, body.code, body.hint], [503, 'sprite_failed', 'sylph recover one']);
@@ -85,7 +161,19 @@ describe('exec socket without a terminal', () => {
     await using api = await open();
     const socket = api.socket(`${exec}?cmd=cat&stdin=true`);
     await socket.until((messages) => messages.length === 1);
-    for (const message of [stdin('one'), stdin('two'), stdin(''), Buffer.from([4]), Buffer.from([5, 1]), { type: 'signal', signal: 'sigint' }, { type: 'signal', signal: 'USR1' }, { type: 'resize', cols: 100, rows: 30 }, { type: 'news' }, {}]) socket.send(message);
+    for (const message of [
+      stdin('one'),
+      stdin('two'),
+      stdin(''),
+      Buffer.from([4]),
+      Buffer.from([5, 1]),
+      { type: 'signal', signal: 'sigint' },
+      { type: 'signal', signal: 'USR1' },
+      { type: 'resize', cols: 100, rows: 30 },
+      { type: 'news' },
+      {},
+    ])
+      socket.send(message);
     await eventually(() => api.session.received.length === 6);
     assert.deepEqual(api.session.received, ['one', 'two', '<eof>', '<INT>', '<USR1>', '<100x30>']);
     api.session.exit(0);
@@ -117,7 +205,8 @@ describe('exec socket without a terminal', () => {
     await socket.closed;
     const binary = socket.messages.filter((message) => Buffer.isBuffer(message));
     assert.ok(binary.every((message) => message.length <= 65_536));
-    const of = (stream: number): Buffer => Buffer.concat(binary.filter((message) => message[0] === stream).map((message) => message.subarray(1)));
+    const of = (stream: number): Buffer =>
+      Buffer.concat(binary.filter((message) => message[0] === stream).map((message) => message.subarray(1)));
     assert.ok(of(1).equals(bytes));
     assert.ok(of(2).equals(bytes.subarray(0, 65_536)));
     assert.deepEqual(binary.at(-1), Buffer.from([3, 0]));
@@ -143,7 +232,7 @@ describe('exec socket without a terminal', () => {
       const { code, reason } = await socket.closed;
       assert.deepEqual([code, reason], [1011, 'the session was lost: the VM died']);
       assert.deepEqual(socket.brief, ['session_info', 'lost', 'error']);
-      assert.equal((socket.messages[1] as any).reason, 'the VM died');
+      assert.equal((socket.messages[1] as Json).reason, 'the VM died');
     }
   });
 
@@ -162,7 +251,14 @@ describe('exec socket without a terminal', () => {
 
   it('closes on malformed messages with a reason and leaves the process alone', async () => {
     await using api = await open();
-    const cases: [string | Buffer, number][] = [[Buffer.alloc(0), 1003], [Buffer.from([9, 1]), 1003], [Buffer.from([1, 65]), 1003], ['not json', 1003], ['"text"', 1003], ['null', 1003]];
+    const cases: [string | Buffer, number][] = [
+      [Buffer.alloc(0), 1003],
+      [Buffer.from([9, 1]), 1003],
+      [Buffer.from([1, 65]), 1003],
+      ['not json', 1003],
+      ['"text"', 1003],
+      ['null', 1003],
+    ];
     for (const [message, code] of cases) {
       const socket = api.socket(`${exec}?cmd=cat&stdin=true`);
       await socket.until((messages) => messages.length === 1);
@@ -181,7 +277,13 @@ describe('exec socket without a terminal', () => {
     await using api = await open();
     const socket = api.socket(`${exec}?cmd=cat`);
     await socket.until((messages) => messages.length === 1);
-    for (const message of [{ type: 'signal', signal: 'NOPE' }, { type: 'signal' }, { type: 'resize', cols: 0, rows: 0 }, { type: 'resize', cols: 'x' }]) socket.send(message);
+    for (const message of [
+      { type: 'signal', signal: 'NOPE' },
+      { type: 'signal' },
+      { type: 'resize', cols: 0, rows: 0 },
+      { type: 'resize', cols: 'x' },
+    ])
+      socket.send(message);
     await socket.until((messages) => messages.length === 5);
     assert.deepEqual(socket.brief, ['session_info', 'error', 'error', 'error', 'error']);
     assert.deepEqual(api.session.received, []);
@@ -257,7 +359,10 @@ describe('exec socket without a terminal', () => {
     assert.ok(taken < 20 * 1024 * 1024, `${taken} bytes were taken for a client that does not read`);
     socket.raw.resume();
     await socket.closed;
-    const total = socket.messages.reduce((sum, message) => sum + (Buffer.isBuffer(message) && message[0] === 1 ? message.length - 1 : 0), 0);
+    const total = socket.messages.reduce(
+      (sum, message) => sum + (Buffer.isBuffer(message) && message[0] === 1 ? message.length - 1 : 0),
+      0,
+    );
     assert.equal(total, chunks * bytes.length);
     assert.deepEqual(socket.brief.slice(-2), ['3:0', 'exit']);
   });
@@ -299,14 +404,18 @@ describe('exec socket without a terminal', () => {
 describe('exec socket with a terminal', () => {
   it('sends raw bytes and the text exit before it closes with 1000 or 4000 + the exit code', async () => {
     await using api = await open();
-    for (const [code, closeCode] of [[0, 1000], [1, 4001], [255, 4255]] as const) {
+    for (const [code, closeCode] of [
+      [0, 1000],
+      [1, 4001],
+      [255, 4255],
+    ] as const) {
       api.service.onStart = (session) => {
         session.print('\x1b[1mraw');
         session.exit(code);
       };
       const socket = api.socket(`${exec}?cmd=bash&tty=true&cols=100&rows=30`);
       assert.equal((await socket.closed).code, closeCode);
-      const [info, raw, exit] = socket.messages as [any, Buffer, any];
+      const [info, raw, exit] = socket.messages as [Json, Buffer, Json];
       assert.deepEqual([info.tty, info.cols, info.rows], [true, 100, 30]);
       assert.equal(raw.toString(), '\x1b[1mraw');
       assert.deepEqual([exit.type, exit.exit_code, exit.code], ['exit', code, code]);
@@ -318,7 +427,13 @@ describe('exec socket with a terminal', () => {
     await using api = await open();
     const socket = api.socket(`${exec}?tty=true`);
     await socket.until((messages) => messages.length === 1);
-    for (const message of [Buffer.from('\x03'), Buffer.from([4]), Buffer.from('ls\r'), { type: 'resize', cols: 90, rows: 20 }]) socket.send(message);
+    for (const message of [
+      Buffer.from('\x03'),
+      Buffer.from([4]),
+      Buffer.from('ls\r'),
+      { type: 'resize', cols: 90, rows: 20 },
+    ])
+      socket.send(message);
     await eventually(() => api.session.received.length === 4);
     assert.deepEqual(api.session.received, ['\x03', '\x04', 'ls\r', '<90x20>']);
     api.session.exit(0);
@@ -333,11 +448,18 @@ describe('attach', () => {
     await first.until((messages) => messages.length === 1);
     api.session.print('hello ');
     api.session.print('world', 'stderr');
-    for (const [path, replay] of [[`${exec}/1`, ['1:hello ', '2:world']], [`${exec}/1?offset=0&tty=true&dir=/x`, ['1:hello ', '2:world']], [`${exec}/1?offset=3`, ['1:lo ', '2:world']], [`${exec}/1?offset=11`, []], [`${exec}?id=1`, ['1:hello ', '2:world']], [`${exec}?session_id=1&cmd=&path=`, ['1:hello ', '2:world']]] as const) {
+    for (const [path, replay] of [
+      [`${exec}/1`, ['1:hello ', '2:world']],
+      [`${exec}/1?offset=0&tty=true&dir=/x`, ['1:hello ', '2:world']],
+      [`${exec}/1?offset=3`, ['1:lo ', '2:world']],
+      [`${exec}/1?offset=11`, []],
+      [`${exec}?id=1`, ['1:hello ', '2:world']],
+      [`${exec}?session_id=1&cmd=&path=`, ['1:hello ', '2:world']],
+    ] as const) {
       const socket = api.socket(path);
       await socket.until((messages) => messages.length === 1 + replay.length);
       assert.deepEqual(socket.brief, ['session_info', ...replay]);
-      const info = socket.messages[0] as any;
+      const info = socket.messages[0] as Json;
       assert.deepEqual([info.is_owner, info.session_id, info.tty], [false, '1', false]);
       assert.equal(info.offset, Number(/offset=(\d+)/.exec(path)?.[1] ?? 0));
       socket.raw.close();
@@ -384,7 +506,8 @@ describe('attach', () => {
     await api.service.start(api.org, 'one');
     const socket = api.socket(`${exec}?cmd=x`);
     await socket.until((messages) => messages.length === 1);
-    for (const offset of ['1', '-1', 'x', '1.5']) assert.equal((await api.socket(`${exec}/1?offset=${offset}`).opened).status, 400, offset);
+    for (const offset of ['1', '-1', 'x', '1.5'])
+      assert.equal((await api.socket(`${exec}/1?offset=${offset}`).opened).status, 400, offset);
     api.service.sessions.get('1')?.exit(0);
     await socket.closed;
   });
@@ -394,7 +517,10 @@ describe('upgrades', () => {
   it('are told from ordinary requests by the Upgrade header', async () => {
     await using api = await open();
     assert.equal((await api.json('GET', exec)).status, 200);
-    const h2c = await rawRequest(api, `GET ${exec} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`);
+    const h2c = await rawRequest(
+      api,
+      `GET ${exec} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+    );
     assert.match(h2c, /^HTTP\/1\.1 200 [^]*"count":0/);
     assert.equal((await api.request('HEAD', exec)).status, 200);
     const plain = await api.json('GET', `${exec}/1`);
@@ -409,8 +535,15 @@ describe('upgrades', () => {
 
   it('are refused with 400 when the handshake is malformed, before anything is started', async () => {
     await using api = await open();
-    for (const headers of ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8']) {
-      const answer = await rawRequest(api, `GET ${exec}?cmd=ls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}\r\n\r\n`);
+    for (const headers of [
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8',
+    ]) {
+      const answer = await rawRequest(
+        api,
+        `GET ${exec}?cmd=ls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}\r\n\r\n`,
+      );
       assert.match(answer, /^HTTP\/1\.1 400 /);
       assert.match(answer, /"code":"invalid_request"/);
     }
@@ -436,7 +569,9 @@ describe('upgrades', () => {
 /** Sends one raw frame on a new exec socket; the code of the server's close frame. */
 async function rawFrame(api: ApiFixture, frame: Buffer): Promise<number> {
   const socket = connect(Number(new URL(api.url).port), '127.0.0.1');
-  socket.write(`GET ${exec}?cmd=cat&stdin=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`);
+  socket.write(
+    `GET ${exec}?cmd=cat&stdin=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+  );
   let received = Buffer.alloc(0);
   let sent = false;
   for await (const chunk of socket) {

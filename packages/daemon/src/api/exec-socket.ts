@@ -4,13 +4,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { WebSocket } from 'ws';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { ExecClient } from './exec-client.ts';
 import { passInput } from './exec-input.ts';
 import { sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
-import { commandOf, findSession } from './sessions.ts';
+import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { websocketOnly } from './websocket.ts';
 
@@ -66,7 +66,8 @@ export const execSocketRoutes =
       schema: {
         operationId: 'attachSession',
         summary: 'Attach to a session (WebSocket only)',
-        description: 'Replays the output from `offset`, then goes on live. Messages as for `GET …/exec` as a WebSocket.',
+        description:
+          'Replays the output from `offset`, then goes on live. Messages as for `GET …/exec` as a WebSocket.',
         tags: ['exec'],
         params: z.object({ name: z.string(), session: z.string() }),
         querystring: attachQuery,
@@ -79,14 +80,25 @@ export const execSocketRoutes =
       },
     });
 
-    async function attach(request: FastifyRequest, reply: FastifyReply, name: string, id: string, query: { stdin?: boolean | undefined; offset?: number | undefined }): Promise<void> {
+    async function attach(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      name: string,
+      id: string,
+      query: { stdin?: boolean | undefined; offset?: number | undefined },
+    ): Promise<void> {
       const { org } = request.caller;
       const { offset = 0, stdin = true } = query;
       const found = await findSession(service, org, name, id);
       // One that has ended is read from its journal; the sprite may sleep on.
-      using lease: SpriteLease | undefined = found.end === undefined ? await service.use(org, name, { signal: vanished(request) }) : undefined;
+      using lease: SpriteLease | undefined =
+        found.end === undefined ? await service.use(org, name, { signal: vanished(request) }) : undefined;
       const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
-      if (offset > session.endOffset) throw new SylphError('invalid_request', `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`);
+      if (offset > session.endOffset)
+        throw new SylphError(
+          'invalid_request',
+          `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`,
+        );
       join(request, reply, name, { session, isOwner: false, stdin: stdin && session.request.stdin, offset });
     }
 
@@ -102,14 +114,26 @@ export const execSocketRoutes =
     }
 
     /** Serves a socket until it is closed. Never rejects. */
-    async function serve(socket: WebSocket, request: FastifyRequest, name: string, { session, isOwner, stdin, offset }: Joining): Promise<void> {
+    async function serve(
+      socket: WebSocket,
+      request: FastifyRequest,
+      name: string,
+      { session, isOwner, stdin, offset }: Joining,
+    ): Promise<void> {
       const startedAt = Date.now();
       // A protocol error of the client; the library closes with the fitting code.
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
       using client = new ExecClient(socket, limits);
       const forget = live.add({ close: () => leave(client, socket) });
       try {
-        passInput({ socket, session, stdin, limits, tell: (message) => client.tell(message), wake: () => wake(service, request.caller.org, name, request) });
+        passInput({
+          socket,
+          session,
+          stdin,
+          limits,
+          tell: (message) => client.tell(message),
+          wake: () => wake(service, request.caller.org, name, request),
+        });
         const { cols, rows } = session.size ?? { cols: 0, rows: 0 };
         client.tell({
           type: 'session_info',
@@ -133,7 +157,10 @@ export const execSocketRoutes =
       }
       await client.closed;
       forget();
-      request.log.info({ sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt }, 'exec socket closed');
+      request.log.info(
+        { sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt },
+        'exec socket closed',
+      );
     }
 
     async function leave(client: ExecClient, socket: WebSocket): Promise<void> {

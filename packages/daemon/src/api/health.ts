@@ -19,7 +19,10 @@ export const healthRoutes =
         response: { 200: z.strictObject({ status: z.literal('ok'), version: z.string() }), ...errorResponses },
       },
       handler: async () => {
-        if (!ready()) throw new SylphError('not_ready', 'sylphd is starting', { hint: 'Try again in a moment; its log tells what it is doing.' });
+        if (!ready())
+          throw new SylphError('not_ready', 'sylphd is starting', {
+            hint: 'Try again in a moment; its log tells what it is doing.',
+          });
         return { status: 'ok' as const, version };
       },
     });

@@ -1,6 +1,6 @@
 import { hostInfo } from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 
 /** `GET /v1/host`. */
@@ -10,7 +10,12 @@ export const hostRoutes =
     app.route({
       method: 'GET',
       url: '/v1/host',
-      schema: { operationId: 'getHost', summary: 'What this machine is and can still give', tags: ['host'], response: { 200: hostInfo, ...errorResponses } },
+      schema: {
+        operationId: 'getHost',
+        summary: 'What this machine is and can still give',
+        tags: ['host'],
+        response: { 200: hostInfo, ...errorResponses },
+      },
       handler: () => deps.host(),
     });
   };

@@ -29,7 +29,13 @@ export class Idempotency {
   constructor(app: FastifyInstance, repository: Repository) {
     this.#repository = repository;
     const prune = (): Promise<void> => repository.pruneIdempotent(new Date(Date.now() - keepMs).toISOString());
-    const timer = setInterval(() => void prune().catch((error: unknown) => app.log.warn({ err: error }, 'old idempotency keys could not be dropped; the next hour tries again')), pruneIntervalMs);
+    const timer = setInterval(
+      () =>
+        void prune().catch((error: unknown) =>
+          app.log.warn({ err: error }, 'old idempotency keys could not be dropped; the next hour tries again'),
+        ),
+      pruneIntervalMs,
+    );
     app.addHook('onReady', prune);
     app.addHook('onClose', async () => clearInterval(timer));
   }
@@ -73,22 +79,31 @@ export class Idempotency {
 function keyOf({ headers }: FastifyRequest): string | undefined {
   const key = headers['idempotency-key'];
   if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) throw new SylphError('invalid_request', 'the Idempotency-Key header is to be 1 to 255 visible ASCII characters');
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key))
+    throw new SylphError('invalid_request', 'the Idempotency-Key header is to be 1 to 255 visible ASCII characters');
   return key;
 }
 
 /** Of what the request asks for: its route and its body, whatever the order of keys. */
 function requestHash({ method, url, body }: FastifyRequest): string {
-  return createHash('sha256').update(`${method} ${url}\n${JSON.stringify(sorted(body))}`).digest('hex');
+  return createHash('sha256')
+    .update(`${method} ${url}\n${JSON.stringify(sorted(body))}`)
+    .digest('hex');
 }
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, each]) => [key, sorted(each)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, each]) => [key, sorted(each)]),
+  );
 }
 
 function assertSame(known: string, hash: string): void {
   if (known === hash) return;
-  throw new SylphError('idempotency_mismatch', 'this Idempotency-Key was used for another request', { hint: 'Use a new key for every new request.' });
+  throw new SylphError('idempotency_mismatch', 'this Idempotency-Key was used for another request', {
+    hint: 'Use a new key for every new request.',
+  });
 }

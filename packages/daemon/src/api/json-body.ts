@@ -8,7 +8,9 @@ import type { ApiLimits } from './deps.ts';
  */
 export function readJsonBodies(app: FastifyInstance, limits: Pick<ApiLimits, 'maxJsonBytes' | 'bodyTimeoutMs'>): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => parse(await collect(payload, limits)));
+  app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) =>
+    parse(await collect(payload, limits)),
+  );
   app.addHook('onRequest', async (request) => {
     // Fastify answers 415 to a malformed type before it asks a parser.
     if (request.raw.headers['content-type'] !== undefined) request.raw.headers['content-type'] = 'application/json';
@@ -27,8 +29,13 @@ function parse(text: string): unknown {
   }
 }
 
-async function collect(payload: IncomingMessage, { maxJsonBytes, bodyTimeoutMs }: Pick<ApiLimits, 'maxJsonBytes' | 'bodyTimeoutMs'>): Promise<string> {
-  const tooLarge = new SylphError('body_too_large', `the body is longer than ${maxJsonBytes} bytes`, { hint: 'Large input goes through the stdin of a command.' });
+async function collect(
+  payload: IncomingMessage,
+  { maxJsonBytes, bodyTimeoutMs }: Pick<ApiLimits, 'maxJsonBytes' | 'bodyTimeoutMs'>,
+): Promise<string> {
+  const tooLarge = new SylphError('body_too_large', `the body is longer than ${maxJsonBytes} bytes`, {
+    hint: 'Large input goes through the stdin of a command.',
+  });
   // What is left of a refused body is read and dropped, or the client could not read the answer; but not for ever.
   const timer = setTimeout(() => payload.destroy(), bodyTimeoutMs);
   payload.once('close', () => clearTimeout(timer));
@@ -52,7 +59,11 @@ async function collect(payload: IncomingMessage, { maxJsonBytes, bodyTimeoutMs }
       clearTimeout(timer);
       resolve(Buffer.concat(chunks).toString('utf8'));
     });
-    payload.once('error', (error) => reject(new SylphError('invalid_request', 'the body ended early', { cause: error })));
-    payload.once('close', () => reject(new SylphError('invalid_request', `the body was not there within ${bodyTimeoutMs / 1000} seconds`)));
+    payload.once('error', (error) =>
+      reject(new SylphError('invalid_request', 'the body ended early', { cause: error })),
+    );
+    payload.once('close', () =>
+      reject(new SylphError('invalid_request', `the body was not there within ${bodyTimeoutMs / 1000} seconds`)),
+    );
   });
 }

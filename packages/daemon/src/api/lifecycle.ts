@@ -2,7 +2,7 @@ import type { OrgRow, SpriteView } from '@sylph/engine';
 import { checkResponse, forkRequest, forkResponse, restartResponse, sprite, SylphError } from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { nameInPath, spriteAnswer } from './sprite-answer.ts';
 
@@ -16,18 +16,52 @@ export const lifecycleRoutes =
     const { service } = deps;
 
     /** Commands that take nothing and answer with the sprite. */
-    const plain: { verb: string; summary: string; description: string; command: (org: OrgRow, name: string) => Promise<SpriteView> }[] = [
-      { verb: 'start', summary: 'Wake a sprite', description: 'Answers when its agent does.', command: (org, name) => service.start(org, name) },
-      { verb: 'suspend', summary: 'Put a sprite to sleep now', description: 'Memory and processes are kept; no process of the host remains.', command: (org, name) => service.suspend(org, name) },
-      { verb: 'recover', summary: 'Try again to start a failed sprite', description: 'From the best state there is: memory, disk, newest checkpoint.', command: (org, name) => service.recover(org, name) },
-      { verb: 'upgrade', summary: 'Restart a sprite into the newest kernel and agent', description: 'Processes end; the disk stays.', command: (org, name) => service.upgrade(org, name) },
+    const plain: {
+      verb: string;
+      summary: string;
+      description: string;
+      command: (org: OrgRow, name: string) => Promise<SpriteView>;
+    }[] = [
+      {
+        verb: 'start',
+        summary: 'Wake a sprite',
+        description: 'Answers when its agent does.',
+        command: (org, name) => service.start(org, name),
+      },
+      {
+        verb: 'suspend',
+        summary: 'Put a sprite to sleep now',
+        description: 'Memory and processes are kept; no process of the host remains.',
+        command: (org, name) => service.suspend(org, name),
+      },
+      {
+        verb: 'recover',
+        summary: 'Try again to start a failed sprite',
+        description: 'From the best state there is: memory, disk, newest checkpoint.',
+        command: (org, name) => service.recover(org, name),
+      },
+      {
+        verb: 'upgrade',
+        summary: 'Restart a sprite into the newest kernel and agent',
+        description: 'Processes end; the disk stays.',
+        command: (org, name) => service.upgrade(org, name),
+      },
     ];
     for (const { verb, summary, description, command } of plain) {
       app.route({
         method: 'POST',
         url: `/v1/sprites/:name/${verb}`,
-        schema: { operationId: `${verb}Sprite`, summary, description, tags, params, body: z.strictObject({}).nullish(), response: { 200: sprite, ...errorResponses } },
-        handler: async (request) => spriteAnswer(await command(request.caller.org, nameInPath(request.params.name)), deps),
+        schema: {
+          operationId: `${verb}Sprite`,
+          summary,
+          description,
+          tags,
+          params,
+          body: z.strictObject({}).nullish(),
+          response: { 200: sprite, ...errorResponses },
+        },
+        handler: async (request) =>
+          spriteAnswer(await command(request.caller.org, nameInPath(request.params.name)), deps),
       });
     }
 
@@ -61,7 +95,10 @@ export const lifecycleRoutes =
         response: { 200: checkResponse, ...errorResponses },
       },
       handler: async (request) => {
-        const { view, healthy, reason, elapsedMs } = await service.check(request.caller.org, nameInPath(request.params.name));
+        const { view, healthy, reason, elapsedMs } = await service.check(
+          request.caller.org,
+          nameInPath(request.params.name),
+        );
         return {
           sprite_name: view.row.name,
           sprite_id: view.row.id,
@@ -79,7 +116,8 @@ export const lifecycleRoutes =
       schema: {
         operationId: 'forkSprite',
         summary: 'Make new sprites that continue where this one is',
-        description: 'From the present, in one capture, or from a checkpoint. With `count` N the names get `-1` to `-N`. All of them are made or none. `Idempotency-Key` makes repeating safe.',
+        description:
+          'From the present, in one capture, or from a checkpoint. With `count` N the names get `-1` to `-N`. All of them are made or none. `Idempotency-Key` makes repeating safe.',
         tags,
         params,
         headers: z.object({ 'idempotency-key': z.string().optional() }),
@@ -94,7 +132,8 @@ export const lifecycleRoutes =
           run: async () => answer(await service.fork(org, nameInPath(request.params.name), request.body)),
           recover: async (since, failure) => {
             if (!(failure instanceof SylphError) || failure.code !== 'name_taken') return undefined;
-            const names = count === undefined ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
+            const names =
+              count === undefined ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
             const views = await Promise.all(names.map((each) => service.get(org, each)));
             return views.some((view) => view.row.createdAt < since) ? undefined : answer(views);
           },

@@ -18,9 +18,12 @@ export class LiveSet {
 
   /** Throws when no further one may open: `shutting_down` or `too_many_sessions`. Call before the work that would be in vain. */
   assertRoom(): void {
-    if (this.#closing) throw new SylphError('shutting_down', 'the server is going down', { hint: 'Try again in a moment.' });
+    if (this.#closing)
+      throw new SylphError('shutting_down', 'the server is going down', { hint: 'Try again in a moment.' });
     if (this.#members.size >= this.#max) {
-      throw new SylphError('too_many_sessions', `${this.#max} streams are open, which is the limit of this server`, { hint: 'Close some, or raise the limit.' });
+      throw new SylphError('too_many_sessions', `${this.#max} streams are open, which is the limit of this server`, {
+        hint: 'Close some, or raise the limit.',
+      });
     }
   }
 

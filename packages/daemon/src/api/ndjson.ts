@@ -14,7 +14,11 @@ export class NdjsonStream<Line extends object> {
   constructor(reply: FastifyReply, live: LiveSet) {
     this.#reply = reply;
     reply.hijack();
-    reply.raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    reply.raw.writeHead(200, {
+      ...(reply.getHeaders() as Record<string, string>),
+      'content-type': 'application/x-ndjson',
+      'cache-control': 'no-store',
+    });
     reply.raw.flushHeaders();
     this.#forget = live.add({ close: async () => void reply.raw.destroy() });
     reply.raw.once('close', () => {

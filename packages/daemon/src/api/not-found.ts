@@ -14,12 +14,23 @@ export function answerUnknownPaths(app: FastifyInstance): void {
   app.setNotFoundHandler(async (request, reply) => {
     const path = pathOf(request.raw);
     const matching = routes.filter(({ pattern }) => pattern.test(path));
-    if (matching.length === 0) throw new SylphError('not_found', 'there is nothing at this path', { hint: 'GET /openapi.json lists what there is.' });
-    if (isWebSocketUpgrade(request.raw)) throw new SylphError('not_found', 'there is no WebSocket at this path', { hint: 'Send the request without an Upgrade header.' });
+    if (matching.length === 0)
+      throw new SylphError('not_found', 'there is nothing at this path', {
+        hint: 'GET /openapi.json lists what there is.',
+      });
+    if (isWebSocketUpgrade(request.raw))
+      throw new SylphError('not_found', 'there is no WebSocket at this path', {
+        hint: 'Send the request without an Upgrade header.',
+      });
     const allowed = [...new Set(matching.filter((route) => !route.websocketOnly).flatMap(({ methods }) => methods))];
-    if (allowed.length === 0) throw new SylphError('invalid_request', 'this path speaks WebSocket only', { hint: 'Send an Upgrade header, as a WebSocket client does.' });
+    if (allowed.length === 0)
+      throw new SylphError('invalid_request', 'this path speaks WebSocket only', {
+        hint: 'Send an Upgrade header, as a WebSocket client does.',
+      });
     reply.header('allow', allowed.join(', '));
-    throw new SylphError('method_not_allowed', `${request.method} is not possible here`, { hint: `Possible: ${allowed.join(', ')}.` });
+    throw new SylphError('method_not_allowed', `${request.method} is not possible here`, {
+      hint: `Possible: ${allowed.join(', ')}.`,
+    });
   });
 }
 

@@ -65,7 +65,11 @@ export class PacedChunks {
   async #writeWaiting(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#response.destroyed) {
       await this.#wait(gapMs);
-      const { stream, parts, sizeBytes } = this.#waiting.shift() as { stream: number; parts: Buffer[]; sizeBytes: number };
+      const { stream, parts, sizeBytes } = this.#waiting.shift() as {
+        stream: number;
+        parts: Buffer[];
+        sizeBytes: number;
+      };
       this.#waitingBytes -= sizeBytes;
       await this.#send(Buffer.concat([Buffer.from([stream]), ...parts]));
     }

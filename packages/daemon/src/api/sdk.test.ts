@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { APIError, ExecError, SpritesClient, type Sprite, type SpriteCommand } from '@fly/sprites';
 import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture, eventually } from './testing/fixture.ts';
+import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 /** The official client, unmodified, against this API with real processes. */
 describe('the official JavaScript client', () => {
@@ -39,28 +39,58 @@ describe('the official JavaScript client', () => {
     assert.equal((await client.checkSprite('one')).spriteName, 'one');
     await client.deleteSprite('many-0');
     await assert.rejects(client.getSprite('many-0'), (error) => error instanceof APIError && error.statusCode === 404);
-    await assert.rejects(client.createSprite('one'), (error) => error instanceof APIError && error.statusCode === 409 && /already exists/.test(error.message));
-    await assert.rejects(client.createSprite('Not OK'), (error) => error instanceof APIError && error.statusCode === 400 && /invalid sprite name format/.test(error.message));
+    await assert.rejects(
+      client.createSprite('one'),
+      (error) => error instanceof APIError && error.statusCode === 409 && /already exists/.test(error.message),
+    );
+    await assert.rejects(
+      client.createSprite('Not OK'),
+      (error) =>
+        error instanceof APIError && error.statusCode === 400 && /invalid sprite name format/.test(error.message),
+    );
     await assert.rejects(new SpritesClient('bad', { baseURL: api.url }).getSprite('one'), /authentication failed/);
   });
 
   it('runs commands, again and again without losing a byte', async () => {
     assert.equal((await sprite.exec('echo hello')).stdout, 'hello\n');
     for (let index = 0; index < 30; index++) {
-      const { stdout, stderr, exitCode } = await sprite.execFile('sh', ['-c', `echo out-${index}; echo err-${index} >&2`]);
+      const { stdout, stderr, exitCode } = await sprite.execFile('sh', [
+        '-c',
+        `echo out-${index}; echo err-${index} >&2`,
+      ]);
       assert.deepEqual([stdout, stderr, exitCode], [`out-${index}\n`, `err-${index}\n`, 0]);
     }
-    await assert.rejects(sprite.execFile('sh', ['-c', 'echo some; exit 42']), (error) => error instanceof ExecError && error.exitCode === 42 && error.stdout === 'some\n');
-    const big = await sprite.execFile('sh', ['-c', 'head -c 3000000 /dev/zero | tr "\\\\0" x'], { maxBuffer: 10_000_000 });
+    await assert.rejects(
+      sprite.execFile('sh', ['-c', 'echo some; exit 42']),
+      (error) => error instanceof ExecError && error.exitCode === 42 && error.stdout === 'some\n',
+    );
+    const big = await sprite.execFile('sh', ['-c', 'head -c 3000000 /dev/zero | tr "\\\\0" x'], {
+      maxBuffer: 10_000_000,
+    });
     assert.equal(big.stdout.length, 3_000_000);
-    const { stdout } = await sprite.execFile('sh', ['-c', 'echo $A $HOME $LANG $PATH; pwd'], { env: { A: 'b c' }, cwd: '/tmp' });
-    assert.equal(stdout, 'b c /home/sprite C.UTF-8 /home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n/tmp\n');
+    const { stdout } = await sprite.execFile('sh', ['-c', 'echo $A $HOME $LANG $PATH; pwd'], {
+      env: { A: 'b c' },
+      cwd: '/tmp',
+    });
+    assert.equal(
+      stdout,
+      'b c /home/sprite C.UTF-8 /home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n/tmp\n',
+    );
   });
 
   it('tells programs that cannot start', async () => {
-    await assert.rejects(sprite.execFile('no-such-program'), (error) => error instanceof ExecError && error.exitCode === 127 && /no-such-program/.test(String(error.stderr)));
-    await assert.rejects(sprite.execFile('/etc/passwd'), (error) => error instanceof ExecError && error.exitCode === 126);
-    await assert.rejects(sprite.execFile('ls', [], { cwd: '/no/such/place' }), (error) => error instanceof ExecError && /no\/such\/place/.test(String(error.stderr)));
+    await assert.rejects(
+      sprite.execFile('no-such-program'),
+      (error) => error instanceof ExecError && error.exitCode === 127 && /no-such-program/.test(String(error.stderr)),
+    );
+    await assert.rejects(
+      sprite.execFile('/etc/passwd'),
+      (error) => error instanceof ExecError && error.exitCode === 126,
+    );
+    await assert.rejects(
+      sprite.execFile('ls', [], { cwd: '/no/such/place' }),
+      (error) => error instanceof ExecError && /no\/such\/place/.test(String(error.stderr)),
+    );
   });
 
   it('pipes input through, and signals', async () => {
@@ -82,11 +112,15 @@ describe('the official JavaScript client', () => {
   });
 
   it('runs terminals', async () => {
-    const shell = sprite.spawn('sh', ['-c', 'stty size; read line; echo "got $line"; exit 3'], { tty: true, cols: 100, rows: 30 });
+    const shell = sprite.spawn('sh', ['-c', 'stty size; read line; echo "got $line"; exit 3'], {
+      tty: true,
+      cols: 100,
+      rows: 30,
+    });
     let text = '';
-    let exitMessage: any;
+    let exitMessage: Json;
     shell.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    shell.on('message', (message: any) => {
+    shell.on('message', (message: Json) => {
       if (message.type === 'exit') exitMessage = message;
     });
     await started(shell);
@@ -103,11 +137,11 @@ describe('the official JavaScript client', () => {
   it('lists, attaches to and kills sessions', async () => {
     const session = sprite.createSession('sh', ['-c', 'echo first; read line; echo "second $line"; sleep 60']);
     await started(session);
-    await eventually(() => true);
     const [listed] = await sprite.listSessions();
-    assert.match(listed?.command ?? '', /sh -c echo first/);
-    assert.equal(listed?.isActive, true);
-    const attached = sprite.attachSession(listed?.id as string);
+    assert.ok(listed);
+    assert.match(listed.command ?? '', /sh -c echo first/);
+    assert.equal(listed.isActive, true);
+    const attached = sprite.attachSession(listed.id);
     let text = '';
     attached.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await started(attached);
@@ -115,26 +149,41 @@ describe('the official JavaScript client', () => {
     await eventually(() => text.includes('second word'));
     assert.match(text, /first/);
     const lines = [];
-    for await (const line of await sprite.killSession(listed?.id as string, 'SIGHUP', '5s')) lines.push(line);
-    assert.deepEqual(lines.map(({ type }) => type), ['signal', 'exited', 'complete']);
+    for await (const line of await sprite.killSession(listed.id, 'SIGHUP', '5s')) lines.push(line);
+    assert.deepEqual(
+      lines.map(({ type }) => type),
+      ['signal', 'exited', 'complete'],
+    );
     assert.equal(lines.at(-1)?.exitCode, 129);
     assert.equal(await session.wait(), 1);
     assert.equal(await attached.wait(), 1);
     assert.deepEqual(await sprite.listSessions(), []);
-    await assert.rejects(sprite.killSession(listed?.id as string), (error) => error instanceof APIError && error.statusCode === 410);
+    await assert.rejects(
+      sprite.killSession(listed.id),
+      (error) => error instanceof APIError && error.statusCode === 410,
+    );
     await assert.rejects(sprite.killSession('999'), (error) => error instanceof APIError && error.statusCode === 404);
   });
 
   it('gets every frame of HTTP exec by itself', async () => {
     for (let index = 0; index < 15; index++) {
-      const { stdout, stderr, exitCode } = await sprite.execFileHTTP('sh', ['-c', `echo out-${index}; echo err-${index} >&2; echo more`]);
+      const { stdout, stderr, exitCode } = await sprite.execFileHTTP('sh', [
+        '-c',
+        `echo out-${index}; echo err-${index} >&2; echo more`,
+      ]);
       assert.deepEqual([stdout, stderr, exitCode], [`out-${index}\nmore\n`, `err-${index}\n`, 0]);
     }
     const input = randomBytes(300_000);
     const { stdout } = await sprite.execFileHTTP('cat', [], { input, encoding: 'latin1' });
     assert.ok(Buffer.from(stdout as string, 'latin1').equals(input));
-    await assert.rejects(sprite.execFileHTTP('sh', ['-c', 'exit 9']), (error) => error instanceof ExecError && error.exitCode === 9);
-    await assert.rejects(new SpritesClient(api.token, { baseURL: api.url }).sprite('none').execFileHTTP('ls'), (error) => error instanceof APIError && error.statusCode === 404);
+    await assert.rejects(
+      sprite.execFileHTTP('sh', ['-c', 'exit 9']),
+      (error) => error instanceof ExecError && error.exitCode === 9,
+    );
+    await assert.rejects(
+      new SpritesClient(api.token, { baseURL: api.url }).sprite('none').execFileHTTP('ls'),
+      (error) => error instanceof APIError && error.statusCode === 404,
+    );
   });
 
   it('makes, lists and restores checkpoints', async () => {
@@ -142,7 +191,10 @@ describe('the official JavaScript client', () => {
     for await (const message of await sprite.createCheckpoint('first')) created.push(message);
     assert.equal(created.at(-1)?.type, 'complete');
     const listed = await sprite.listCheckpoints();
-    assert.deepEqual(listed.map(({ id }) => id), ['Current', 'v0']);
+    assert.deepEqual(
+      listed.map(({ id }) => id),
+      ['Current', 'v0'],
+    );
     assert.ok(listed.every(({ createTime }) => createTime instanceof Date));
     assert.equal((await sprite.getCheckpoint('v0')).comment, 'first');
     const restored = [];

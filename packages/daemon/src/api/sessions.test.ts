@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SylphError } from '@sylph/model';
-import { ApiFixture } from './testing/fixture.ts';
+import { ApiFixture, type Json } from './testing/fixture.ts';
 import { FakeSession } from './testing/fake-session.ts';
 
 const exec = '/v1/sprites/one/exec';
@@ -10,12 +10,21 @@ const exec = '/v1/sprites/one/exec';
 async function open(): Promise<{ api: ApiFixture; session: FakeSession } & AsyncDisposable> {
   const api = await ApiFixture.open();
   await api.sprite();
-  const session = new FakeSession('1', { argv: ['sleep', '654'], path: 'sleep', env: {}, dir: '/home/sprite', user: 'sprite', tty: null, stdin: false, maxRunAfterDisconnectMs: null });
+  const session = new FakeSession('1', {
+    argv: ['sleep', '654'],
+    path: 'sleep',
+    env: {},
+    dir: '/home/sprite',
+    user: 'sprite',
+    tty: null,
+    stdin: false,
+    maxRunAfterDisconnectMs: null,
+  });
   api.service.sessions.set('1', session);
   return { api, session, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
 }
 
-const types = (lines: any[]): string[] => lines.map(({ type }) => type);
+const types = (lines: Json[]): string[] => lines.map(({ type }) => type);
 
 describe('sessions', () => {
   it('lists running sessions without waking the sprite', async () => {
@@ -108,7 +117,8 @@ describe('sessions', () => {
     const { api, session } = fixture;
     const unknown = await api.json('POST', `${exec}/9/kill`);
     assert.deepEqual([unknown.status, unknown.body.error], [404, 'session not found: 9']);
-    for (const query of ['signal=NOPE', 'signal=9', 'timeout=soon', 'timeout=-1s']) assert.equal((await api.json('POST', `${exec}/1/kill?${query}`)).status, 400, query);
+    for (const query of ['signal=NOPE', 'signal=9', 'timeout=soon', 'timeout=-1s'])
+      assert.equal((await api.json('POST', `${exec}/1/kill?${query}`)).status, 400, query);
     assert.deepEqual(session.received, []);
     session.onSignal = () => {
       throw new SylphError('agent_failed', 'the agent does not answer');

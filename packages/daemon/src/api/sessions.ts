@@ -1,11 +1,12 @@
-import type { OrgRow, Session, SpriteService } from '@sylph/engine';
+import type { Session } from '@sylph/engine';
 import { killLine, killQuery, listSessionsResponse, SylphError, type KillLine, type SignalName } from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { execSocketDescription } from './exec-socket.ts';
 import { NdjsonStream } from './ndjson.ts';
+import { commandOf, findSession, unknownSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 
 /** How long a session may take to be gone after KILL, before that is called a failure. */
@@ -47,7 +48,13 @@ export const sessionRoutes =
         params: z.object({ name: z.string(), session: z.string() }),
         querystring: killQuery,
         body: killQuery.nullish(),
-        response: { 200: { description: 'One JSON object a line; the last is of type `complete` or `error`', content: { 'application/x-ndjson': { schema: killLine } } }, ...errorResponses },
+        response: {
+          200: {
+            description: 'One JSON object a line; the last is of type `complete` or `error`',
+            content: { 'application/x-ndjson': { schema: killLine } },
+          },
+          ...errorResponses,
+        },
       },
       handler: async (request, reply) => {
         const { signal = 'TERM', timeout: timeoutMs = defaultTimeoutMs } = { ...request.body, ...request.query };
@@ -71,22 +78,8 @@ export const sessionRoutes =
     });
   };
 
-/** The session of an id, sleeping sprites left asleep. Throws `session_not_found`. */
-export async function findSession(service: SpriteService, org: OrgRow, name: string, id: string): Promise<Session> {
-  return (await service.peekSessions(org, name))?.get(id) ?? unknownSession(id);
-}
-
-function unknownSession(id: string): never {
-  throw new SylphError('session_not_found', `session not found: ${id.slice(0, 64)}`, { hint: 'It may have ended some time ago. List what runs with GET …/exec.' });
-}
-
 function exited(id: string): SylphError {
   return new SylphError('session_exited', `session ${id} has exited`);
-}
-
-/** Program as resolved in the sprite, and its arguments. */
-export function commandOf({ resolvedPath, request }: Session): string {
-  return [resolvedPath, ...request.argv.slice(1)].join(' ');
 }
 
 function sessionAnswer(session: Session): z.output<typeof listSessionsResponse>['sessions'][number] {
@@ -103,9 +96,15 @@ function sessionAnswer(session: Session): z.output<typeof listSessionsResponse>[
 }
 
 /** Tells how a session that was signalled ends; kills it when it does not. `timeoutMs` 0: only tells that the signal was sent. */
-async function watchEnd(session: Session, signal: SignalName, timeoutMs: number, write: (line: KillLine) => void): Promise<void> {
+async function watchEnd(
+  session: Session,
+  signal: SignalName,
+  timeoutMs: number,
+  write: (line: KillLine) => void,
+): Promise<void> {
   const { pid } = session;
-  const tellSignal = (name: SignalName): void => write({ type: 'signal', message: `Sent SIG${name} to process group ${pid}`, signal: `SIG${name}`, pid });
+  const tellSignal = (name: SignalName): void =>
+    write({ type: 'signal', message: `Sent SIG${name} to process group ${pid}`, signal: `SIG${name}`, pid });
   tellSignal(signal);
   if (timeoutMs === 0) {
     write({ type: 'complete', ...(session.end === undefined ? {} : exitCodeOf(session)) });

@@ -3,7 +3,10 @@ import { spriteName, SylphError, type Sprite } from '@sylph/model';
 import type { ResolvedDeps } from './deps.ts';
 
 /** A sprite as the API shows it. */
-export function spriteAnswer({ row, org, state, status, agentVersion }: SpriteView, { spriteUrl }: Pick<ResolvedDeps, 'spriteUrl'>): Sprite {
+export function spriteAnswer(
+  { row, org, state, status, agentVersion }: SpriteView,
+  { spriteUrl }: Pick<ResolvedDeps, 'spriteUrl'>,
+): Sprite {
   return {
     id: row.id,
     name: row.name,
@@ -32,6 +35,7 @@ export function spriteAnswer({ row, org, state, status, agentVersion }: SpriteVi
 
 /** The name in a path. One outside the grammar cannot belong to a sprite. */
 export function nameInPath(text: string): string {
-  if (!spriteName.safeParse(text).success) throw new SylphError('sprite_not_found', 'sprite not found', { hint: 'List what there is with GET /v1/sprites.' });
+  if (!spriteName.safeParse(text).success)
+    throw new SylphError('sprite_not_found', 'sprite not found', { hint: 'List what there is with GET /v1/sprites.' });
   return text;
 }

@@ -19,17 +19,25 @@ interface WatchOptions {
 /**
  * Answers with the state of each sprite and then with each change of one, until the client leaves. A sprite that is gone is told by `"type":"deleted"`.
  */
-export async function watchSprites(reply: FastifyReply, { service, live, org, prefix, limit }: WatchOptions): Promise<void> {
+export async function watchSprites(
+  reply: FastifyReply,
+  { service, live, org, prefix, limit }: WatchOptions,
+): Promise<void> {
   live.assertRoom();
-  const read = (): Promise<[SpriteView[], Record<string, number>]> => Promise.all([service.list(org, { prefix, limit }), service.counts(org.id)]);
+  const read = (): Promise<[SpriteView[], Record<string, number>]> =>
+    Promise.all([service.list(org, { prefix, limit }), service.counts(org.id)]);
   let [views, counts] = await read();
   const stream = new NdjsonStream(reply, live);
   let told = new Map<string, string>();
   let lastHeartbeatAt = Date.now();
   while (!stream.gone.aborted) {
-    const about = { timestamp: new Date().toISOString(), org: { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 } };
+    const about = {
+      timestamp: new Date().toISOString(),
+      org: { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 },
+    };
     const seen = new Map(views.map((view) => [view.row.name, JSON.stringify(stateLine(view))]));
-    for (const [name, line] of seen) if (told.get(name) !== line) stream.write({ ...(JSON.parse(line) as object), ...about });
+    for (const [name, line] of seen)
+      if (told.get(name) !== line) stream.write({ ...(JSON.parse(line) as object), ...about });
     for (const name of told.keys()) if (!seen.has(name)) stream.write({ type: 'deleted', name, ...about });
     told = seen;
     if (Date.now() - lastHeartbeatAt >= heartbeatIntervalMs) {
@@ -49,7 +57,14 @@ export async function watchSprites(reply: FastifyReply, { service, live, org, pr
 }
 
 function stateLine({ row, status, state, agentVersion }: SpriteView): object {
-  return { name: row.name, status, state, running_version: agentVersion, last_running_at: row.lastRunningAt, last_warming_at: row.lastWarmingAt };
+  return {
+    name: row.name,
+    status,
+    state,
+    running_version: agentVersion,
+    last_running_at: row.lastRunningAt,
+    last_warming_at: row.lastWarmingAt,
+  };
 }
 
 /** Resolves after a time, or at once when the signal fires. */

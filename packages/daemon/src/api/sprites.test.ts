@@ -3,12 +3,14 @@ import { request as httpRequest } from 'node:http';
 import { describe, it } from 'node:test';
 import { SylphError } from '@sylph/model';
 import { createToken } from '../auth/tokens.ts';
-import { ApiFixture, eventually } from './testing/fixture.ts';
+import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 describe('sprites', () => {
   it('creates with 201 and the object, gets, updates with 200, deletes with 204', async () => {
     await using api = await ApiFixture.open();
-    const created = await api.json('POST', '/v1/sprites', { body: { name: 'one', labels: ['a'], environment: { A: 'b' }, unknown: { ignored: true } } });
+    const created = await api.json('POST', '/v1/sprites', {
+      body: { name: 'one', labels: ['a'], environment: { A: 'b' }, unknown: { ignored: true } },
+    });
     assert.equal(created.status, 201);
     assert.match(created.headers.get('content-type') ?? '', /^application\/json; charset=utf-8/);
     const { id, url, created_at: createdAt, updated_at: updatedAt, ...rest } = created.body;
@@ -36,7 +38,9 @@ describe('sprites', () => {
       last_start: null,
     });
     assert.deepEqual((await api.json('GET', '/v1/sprites/one')).body, created.body);
-    const updated = await api.json('PUT', '/v1/sprites/one', { body: { url_settings: { auth: 'public' }, clear_labels: true, unknown: 1 } });
+    const updated = await api.json('PUT', '/v1/sprites/one', {
+      body: { url_settings: { auth: 'public' }, clear_labels: true, unknown: 1 },
+    });
     assert.equal(updated.status, 200);
     assert.deepEqual([updated.body.url_settings.auth, updated.body.labels], ['public', []]);
     const deleted = await api.json('DELETE', '/v1/sprites/one');
@@ -63,8 +67,21 @@ describe('sprites', () => {
     assert.deepEqual([size.status, size.body.code, size.body.errors.length], [400, 'invalid_size', 2]);
     const both = await api.json('POST', '/v1/sprites', { body: { name: 'X', labels: ['a\tb'] } });
     assert.deepEqual([both.body.code, both.body.errors.length], ['invalid_request', 2]);
-    for (const body of [{ name: 'one', environment: { 'A=B': 'x' } }, { name: 'one', environment: { A: 'x\0y' } }, { name: 'one', environment: { A: 'x'.repeat(40_000) } }, { name: 'one', from: { sprite: 'a', image: 'b' } }, { name: 'one', idle_timeout_s: -1 }, [], 'text', 5]) {
-      assert.equal((await api.json('POST', '/v1/sprites', { body: JSON.stringify(body) })).status, 400, JSON.stringify(body));
+    for (const body of [
+      { name: 'one', environment: { 'A=B': 'x' } },
+      { name: 'one', environment: { A: 'x\0y' } },
+      { name: 'one', environment: { A: 'x'.repeat(40_000) } },
+      { name: 'one', from: { sprite: 'a', image: 'b' } },
+      { name: 'one', idle_timeout_s: -1 },
+      [],
+      'text',
+      5,
+    ]) {
+      assert.equal(
+        (await api.json('POST', '/v1/sprites', { body: JSON.stringify(body) })).status,
+        400,
+        JSON.stringify(body),
+      );
     }
     assert.deepEqual(api.service.calls, ['create ' + 'a'.repeat(56)]);
   });
@@ -74,12 +91,34 @@ describe('sprites', () => {
     await api.json('POST', '/v1/sprites', { body: { name: 'one' } });
     const again = await api.json('POST', '/v1/sprites', { body: { name: 'one' } });
     assert.equal(again.status, 409);
-    assert.deepEqual([again.body.code, again.body.error, again.body.retryable], ['name_taken', "A sprite named 'one' already exists. Please choose a different name.", false]);
+    assert.deepEqual(
+      [again.body.code, again.body.error, again.body.retryable],
+      ['name_taken', "A sprite named 'one' already exists. Please choose a different name.", false],
+    );
   });
 
   it('answers 404 "sprite not found" on every route of a sprite that is not there', async () => {
     await using api = await ApiFixture.open();
-    const routes = ['GET ', 'PUT ', 'DELETE ', 'POST /start', 'POST /suspend', 'POST /restart', 'POST /upgrade', 'POST /recover', 'GET /check', 'GET /exec', 'HEAD /exec', 'POST /exec?cmd=ls', 'POST /exec/1/kill', 'POST /checkpoint', 'GET /checkpoints', 'GET /checkpoints/v0', 'DELETE /checkpoints/v0', 'POST /checkpoints/v0/restore'];
+    const routes = [
+      'GET ',
+      'PUT ',
+      'DELETE ',
+      'POST /start',
+      'POST /suspend',
+      'POST /restart',
+      'POST /upgrade',
+      'POST /recover',
+      'GET /check',
+      'GET /exec',
+      'HEAD /exec',
+      'POST /exec?cmd=ls',
+      'POST /exec/1/kill',
+      'POST /checkpoint',
+      'GET /checkpoints',
+      'GET /checkpoints/v0',
+      'DELETE /checkpoints/v0',
+      'POST /checkpoints/v0/restore',
+    ];
     for (const each of routes) {
       for (const name of ['none', 'Not%20OK', 'x'.repeat(200), '..%2f..%2fetc']) {
         const [method = '', path = ''] = each.split(' ');
@@ -89,38 +128,51 @@ describe('sprites', () => {
       }
     }
     assert.equal((await api.json('POST', '/v1/sprites/none/fork', { body: { name: 'two' } })).status, 404);
-    for (const path of ['exec?cmd=ls', 'exec/1']) assert.deepEqual(await refusal(api, `/v1/sprites/none/${path}`), [404, 'sprite not found']);
+    for (const path of ['exec?cmd=ls', 'exec/1'])
+      assert.deepEqual(await refusal(api, `/v1/sprites/none/${path}`), [404, 'sprite not found']);
   });
 
   it('accepts JSON with a missing or wrong Content-Type, and no body where none is needed', async () => {
     await using api = await ApiFixture.open();
     let number = 0;
-    for (const type of [undefined, 'text/plain', 'application/x-www-form-urlencoded', 'nonsense', 'application/json; charset=latin1', ';;']) {
+    for (const type of [
+      undefined,
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'nonsense',
+      'application/json; charset=latin1',
+      ';;',
+    ]) {
       const status = await rawPost(api, '/v1/sprites', type, JSON.stringify({ name: `s${number++}` }));
       assert.equal(status, 201, String(type));
       assert.equal(await rawPost(api, '/v1/sprites/s0/start', type, ''), 200, String(type));
       assert.equal(await rawPost(api, '/v1/sprites/s0/checkpoint', type, ''), 200, String(type));
       assert.equal(await rawPost(api, '/v1/sprites/s0/checkpoint', type, '{"comment":"x"}'), 200, String(type));
     }
-    for (const body of ['{', 'null', '[]', '{"name":"x"} x', '\x00', '{"__proto__":{"name":"x"}}']) assert.equal(await rawPost(api, '/v1/sprites', 'application/json', body), 400, body);
+    for (const body of ['{', 'null', '[]', '{"name":"x"} x', '\x00', '{"__proto__":{"name":"x"}}'])
+      assert.equal(await rawPost(api, '/v1/sprites', 'application/json', body), 400, body);
     assert.equal(await rawPost(api, '/v1/sprites/s0/start', 'application/json', '{"force":true}'), 400);
     assert.equal(await rawPost(api, '/v1/sprites/s0/fork', 'application/json', '{"name":"two","unknown":true}'), 400);
   });
 
   it('pages by name and clamps what is asked', async () => {
     await using api = await ApiFixture.open();
-    for (let index = 0; index < 120; index++) await api.service.create(api.org, { name: `s${String(index).padStart(3, '0')}` });
+    for (let index = 0; index < 120; index++)
+      await api.service.create(api.org, { name: `s${String(index).padStart(3, '0')}` });
     await api.service.start(api.org, 's000');
     const names: string[] = [];
     let token: string | null = null;
     let pages = 0;
     do {
-      const { status, body }: any = await api.json('GET', `/v1/sprites?max_results=100${token === null ? '' : `&continuation_token=${token}`}`);
+      const { status, body }: Json = await api.json(
+        'GET',
+        `/v1/sprites?max_results=100${token === null ? '' : `&continuation_token=${token}`}`,
+      );
       assert.equal(status, 200);
       assert.equal(body.has_more, body.next_continuation_token !== null);
       assert.deepEqual(body.org, { name: 'acme', running: 1, warm: 0, cold: 119, running_limit: 0, warm_limit: 0 });
       assert.deepEqual([body.name, body.running, body.warm, body.cold], ['acme', 1, 0, 119]);
-      names.push(...body.sprites.map((sprite: any) => sprite.name));
+      names.push(...body.sprites.map((sprite: Json) => sprite.name));
       token = body.next_continuation_token;
       pages++;
     } while (token !== null);
@@ -129,7 +181,15 @@ describe('sprites', () => {
     const exact = await api.json('GET', '/v1/sprites?prefix=s00&max_results=10&bulk_load=true');
     assert.deepEqual([exact.body.sprites.length, exact.body.has_more], [10, false]);
     assert.deepEqual((await api.json('GET', '/v1/sprites?prefix=none')).body.sprites, []);
-    for (const query of ['max_results=0', 'max_results=-1', 'max_results=x', 'max_results=1.5', 'continuation_token=%00', 'continuation_token=', `prefix=${'x'.repeat(65)}`]) {
+    for (const query of [
+      'max_results=0',
+      'max_results=-1',
+      'max_results=x',
+      'max_results=1.5',
+      'continuation_token=%00',
+      'continuation_token=',
+      `prefix=${'x'.repeat(65)}`,
+    ]) {
       assert.equal((await api.json('GET', `/v1/sprites?${query}`)).status, 400, query);
     }
   });
@@ -152,11 +212,20 @@ describe('sprites', () => {
     assert.equal((await api.json('POST', '/v1/sprites/one/recover')).status, 200);
     assert.equal((await api.json('POST', '/v1/sprites/one/upgrade')).status, 200);
     const restarted = await api.json('POST', '/v1/sprites/one/restart');
-    assert.deepEqual([restarted.status, restarted.body.sprite_name, typeof restarted.body.message], [200, 'one', 'string']);
+    assert.deepEqual(
+      [restarted.status, restarted.body.sprite_name, typeof restarted.body.message],
+      [200, 'one', 'string'],
+    );
     const check = await api.json('GET', '/v1/sprites/one/check');
-    assert.deepEqual([check.status, check.body.sprite_name, check.body.status, check.body.elapsed], [200, 'one', 'running', 1.5]);
+    assert.deepEqual(
+      [check.status, check.body.sprite_name, check.body.status, check.body.elapsed],
+      [200, 'one', 'running', 1.5],
+    );
     const forked = await api.json('POST', '/v1/sprites/one/fork', { body: { name: 'two', count: 2 } });
-    assert.deepEqual([forked.status, forked.body.sprites.map((sprite: any) => sprite.name)], [201, ['two-1', 'two-2']]);
+    assert.deepEqual(
+      [forked.status, forked.body.sprites.map((sprite: Json) => sprite.name)],
+      [201, ['two-1', 'two-2']],
+    );
     assert.equal((await api.json('GET', '/v1/host')).body.accelerator.kind, 'tcg');
   });
 
@@ -170,21 +239,39 @@ describe('sprites', () => {
       return api.json('POST', '/v1/sprites/one/start');
     };
     const full = await answers(new SylphError('pool_full', 'the pool is full', { hint: 'Delete checkpoints.' }));
-    assert.deepEqual([full.status, full.body], [507, { error: 'the pool is full', message: 'the pool is full', code: 'pool_full', hint: 'Delete checkpoints.', retryable: true }]);
+    assert.deepEqual(
+      [full.status, full.body],
+      [
+        507,
+        {
+          error: 'the pool is full',
+          message: 'the pool is full',
+          code: 'pool_full',
+          hint: 'Delete checkpoints.',
+          retryable: true,
+        },
+      ],
+    );
     assert.equal((await answers(new SylphError('illegal_state', 'cannot start a sprite that is failed'))).status, 409);
     const internal = await answers(new Error('secret detail'));
     assert.deepEqual([internal.status, internal.body.code], [500, 'internal']);
     assert.doesNotMatch(JSON.stringify(internal.body), /secret detail/);
-    assert.ok(api.log.some((line) => line.includes('secret detail') && line.includes(internal.headers.get('x-request-id') as string)));
+    assert.ok(
+      api.log.some(
+        (line) => line.includes('secret detail') && line.includes(internal.headers.get('x-request-id') as string),
+      ),
+    );
   });
 
   it('watches states as NDJSON', async () => {
     await using api = await ApiFixture.open();
     await api.service.create(api.org, { name: 'one' });
     await api.service.create(api.org, { name: 'other' });
-    const response = await api.request('GET', '/v1/sprites?prefix=one', { headers: { accept: 'application/x-ndjson' } });
+    const response = await api.request('GET', '/v1/sprites?prefix=one', {
+      headers: { accept: 'application/x-ndjson' },
+    });
     assert.equal(response.headers.get('content-type'), 'application/x-ndjson');
-    const lines: any[] = [];
+    const lines: Json[] = [];
     const reading = (async () => {
       let text = '';
       for await (const chunk of response.body as ReadableStream<Uint8Array>) {
@@ -200,7 +287,14 @@ describe('sprites', () => {
     await eventually(() => lines.length === 2);
     await api.service.delete(api.org, 'one');
     await reading;
-    assert.deepEqual(lines.map(({ type, name, status }) => [type, name, status]), [[undefined, 'one', 'cold'], [undefined, 'one', 'running'], ['deleted', 'one', undefined]]);
+    assert.deepEqual(
+      lines.map(({ type, name, status }) => [type, name, status]),
+      [
+        [undefined, 'one', 'cold'],
+        [undefined, 'one', 'running'],
+        ['deleted', 'one', undefined],
+      ],
+    );
     assert.deepEqual(lines[1].org, { name: 'acme', running: 1, warm: 0, cold: 1, running_limit: 0, warm_limit: 0 });
   });
 });
@@ -219,15 +313,29 @@ describe('idempotency keys', () => {
     const fork = await api.json('POST', '/v1/sprites/one/fork', { body: { name: 'two' }, headers: key });
     assert.equal(fork.status, 409);
     const others = await createToken(api.repository, { org: 'other', description: '', expiresAt: null });
-    assert.equal((await api.json('POST', '/v1/sprites', { body: { name: 'two' }, headers: { ...key, authorization: `Bearer ${others}` } })).status, 201);
-    assert.equal((await api.json('POST', '/v1/sprites', { body: { name: 'x' }, headers: { 'idempotency-key': 'x'.repeat(256) } })).status, 400);
+    assert.equal(
+      (
+        await api.json('POST', '/v1/sprites', {
+          body: { name: 'two' },
+          headers: { ...key, authorization: `Bearer ${others}` },
+        })
+      ).status,
+      201,
+    );
+    assert.equal(
+      (await api.json('POST', '/v1/sprites', { body: { name: 'x' }, headers: { 'idempotency-key': 'x'.repeat(256) } }))
+        .status,
+      400,
+    );
   });
 
   it('join requests at the same time', async () => {
     await using api = await ApiFixture.open();
     const { promise, resolve } = Promise.withResolvers<void>();
     api.service.before = () => promise;
-    const answers = Promise.all([1, 2, 3].map(() => api.json('POST', '/v1/sprites', { body: { name: 'one' }, headers: key })));
+    const answers = Promise.all(
+      [1, 2, 3].map(() => api.json('POST', '/v1/sprites', { body: { name: 'one' }, headers: key })),
+    );
     const mismatch = api.json('POST', '/v1/sprites', { body: { name: 'two' }, headers: key });
     await eventually(() => api.service.calls.length > 0);
     assert.equal((await mismatch).status, 409);
@@ -249,22 +357,30 @@ describe('idempotency keys', () => {
 
   it('find what was made before a crash that lost the answer', async () => {
     await using api = await ApiFixture.open();
-    for (const [path, body, made] of [['/v1/sprites', { name: 'one' }, ['one']], ['/v1/sprites/one/fork', { name: 'two', count: 2 }, ['two-1', 'two-2']]] as const) {
+    for (const [path, body, made] of [
+      ['/v1/sprites', { name: 'one' }, ['one']],
+      ['/v1/sprites/one/fork', { name: 'two', count: 2 }, ['two-1', 'two-2']],
+    ] as const) {
       // The engine finishes, but the answer is never written, as when the daemon is killed in between.
       const insert = api.repository.insertIdempotent.bind(api.repository);
-      api.repository.insertIdempotent = async (row) => (row.status === 0 ? insert(row) : Promise.reject(new Error('killed')));
+      api.repository.insertIdempotent = async (row) =>
+        row.status === 0 ? insert(row) : Promise.reject(new Error('killed'));
       const headers = { 'idempotency-key': path };
       assert.equal((await api.json('POST', path, { body, headers })).status, 500);
       api.repository.insertIdempotent = insert;
       const again = await api.json('POST', path, { body, headers });
       assert.equal(again.status, 201);
-      assert.deepEqual((again.body.sprites ?? [again.body]).map((sprite: any) => sprite.name), made);
+      assert.deepEqual(
+        (again.body.sprites ?? [again.body]).map((sprite: Json) => sprite.name),
+        made,
+      );
     }
     // One that was there before the key was used is not taken for its work.
     await api.service.create(api.org, { name: 'old' });
     await new Promise((resolve) => setTimeout(resolve, 5));
     const headers = { 'idempotency-key': 'old' };
-    for (let attempt = 0; attempt < 2; attempt++) assert.equal((await api.json('POST', '/v1/sprites', { body: { name: 'old' }, headers })).status, 409);
+    for (let attempt = 0; attempt < 2; attempt++)
+      assert.equal((await api.json('POST', '/v1/sprites', { body: { name: 'old' }, headers })).status, 409);
   });
 });
 
@@ -276,7 +392,11 @@ async function refusal(api: ApiFixture, path: string): Promise<[number, string]>
 /** Status of a POST exactly as given: fetch would add a type of its own. */
 function rawPost(api: ApiFixture, path: string, type: string | undefined, body: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${api.token}`, 'content-length': Buffer.byteLength(body), ...(type === undefined ? {} : { 'content-type': type }) };
+    const headers = {
+      authorization: `Bearer ${api.token}`,
+      'content-length': Buffer.byteLength(body),
+      ...(type === undefined ? {} : { 'content-type': type }),
+    };
     const request = httpRequest(`${api.url}${path}`, { method: 'POST', headers, agent: false }, (response) => {
       response.resume().on('end', () => resolve(response.statusCode ?? 0));
     });

@@ -1,8 +1,15 @@
 import type { SpriteView } from '@sylph/engine';
-import { createSpriteRequest, listSpritesQuery, listSpritesResponse, sprite, SylphError, updateSpriteRequest } from '@sylph/model';
+import {
+  createSpriteRequest,
+  listSpritesQuery,
+  listSpritesResponse,
+  sprite,
+  SylphError,
+  updateSpriteRequest,
+} from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import type { ApiParts } from './build.ts';
+import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { watchSprites } from './sprites-watch.ts';
 import { nameInPath, spriteAnswer } from './sprite-answer.ts';
@@ -26,7 +33,8 @@ export const spriteRoutes =
       schema: {
         operationId: 'createSprite',
         summary: 'Create a sprite',
-        description: 'The VM starts with the first use. With `from`, it starts as another sprite is, or was at a checkpoint, or from an image. `Idempotency-Key` makes repeating safe.',
+        description:
+          'The VM starts with the first use. With `from`, it starts as another sprite is, or was at a checkpoint, or from an image. `Idempotency-Key` makes repeating safe.',
         tags,
         headers: z.object({ 'idempotency-key': z.string().optional() }),
         body: createSpriteRequest,
@@ -60,19 +68,35 @@ export const spriteRoutes =
         const { org } = request.caller;
         const { prefix, max_results: asked = maxPageSize, continuation_token: token } = request.query;
         const limit = Math.min(asked, maxPageSize);
-        if (request.headers.accept?.includes('application/x-ndjson') === true) return watchSprites(reply, { service, live, org, prefix, limit });
-        const [found, counts] = await Promise.all([service.list(org, { prefix, after: token === undefined ? undefined : nameOf(token), limit: limit + 1 }), service.counts(org.id)]);
+        if (request.headers.accept?.includes('application/x-ndjson') === true)
+          return watchSprites(reply, { service, live, org, prefix, limit });
+        const [found, counts] = await Promise.all([
+          service.list(org, { prefix, after: token === undefined ? undefined : nameOf(token), limit: limit + 1 }),
+          service.counts(org.id),
+        ]);
         const page = found.slice(0, limit);
         const hasMore = found.length > limit;
         const orgCounts = { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 };
-        return { sprites: page.map(answerOf), has_more: hasMore, next_continuation_token: hasMore ? tokenOf(page.at(-1)?.row.name ?? '') : null, org: orgCounts, ...orgCounts };
+        return {
+          sprites: page.map(answerOf),
+          has_more: hasMore,
+          next_continuation_token: hasMore ? tokenOf(page.at(-1)?.row.name ?? '') : null,
+          org: orgCounts,
+          ...orgCounts,
+        };
       },
     });
 
     app.route({
       method: 'GET',
       url: '/v1/sprites/:name',
-      schema: { operationId: 'getSprite', summary: 'Get a sprite', tags, params, response: { 200: sprite, ...errorResponses } },
+      schema: {
+        operationId: 'getSprite',
+        summary: 'Get a sprite',
+        tags,
+        params,
+        response: { 200: sprite, ...errorResponses },
+      },
       handler: async (request) => answerOf(await service.get(request.caller.org, nameInPath(request.params.name))),
     });
 
@@ -88,13 +112,20 @@ export const spriteRoutes =
         body: updateSpriteRequest,
         response: { 200: sprite, ...errorResponses },
       },
-      handler: async (request) => answerOf(await service.update(request.caller.org, nameInPath(request.params.name), request.body)),
+      handler: async (request) =>
+        answerOf(await service.update(request.caller.org, nameInPath(request.params.name), request.body)),
     });
 
     app.route({
       method: 'DELETE',
       url: '/v1/sprites/:name',
-      schema: { operationId: 'deleteSprite', summary: 'Delete a sprite with its checkpoints', tags, params, response: { 204: noContent, ...errorResponses } },
+      schema: {
+        operationId: 'deleteSprite',
+        summary: 'Delete a sprite with its checkpoints',
+        tags,
+        params,
+        response: { 204: noContent, ...errorResponses },
+      },
       handler: async (request, reply) => {
         await service.delete(request.caller.org, nameInPath(request.params.name));
         return reply.code(204).send(null);
@@ -109,6 +140,9 @@ function tokenOf(name: string): string {
 
 function nameOf(token: string): string {
   const name = Buffer.from(token, 'base64url').toString();
-  if (token === '' || tokenOf(name) !== token) throw new SylphError('invalid_request', 'the continuation_token is not one of this server', { hint: 'Pass next_continuation_token of the page before, unchanged.' });
+  if (token === '' || tokenOf(name) !== token)
+    throw new SylphError('invalid_request', 'the continuation_token is not one of this server', {
+      hint: 'Pass next_continuation_token of the page before, unchanged.',
+    });
   return name;
 }

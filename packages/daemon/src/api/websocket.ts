@@ -1,10 +1,10 @@
-import { ServerResponse, type IncomingMessage, type Server } from 'node:http';
+import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SylphError } from '@sylph/model';
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
 
-type RouteConstraint = NonNullable<NonNullable<FastifyServerOptions<Server>['routerOptions']>['constraints']>[string];
+type RouteConstraint = NonNullable<NonNullable<FastifyServerOptions['routerOptions']>['constraints']>[string];
 type RouteHandler = NonNullable<ReturnType<ReturnType<RouteConstraint['storage']>['get']>>;
 
 /** Name of the route constraint that tells upgrades from ordinary requests for the same path. */
@@ -21,7 +21,10 @@ export const upgradeConstraint: RouteConstraint = {
   name: constraintName,
   storage() {
     const handlers = new Map<string, RouteHandler>();
-    return { get: (key: string) => handlers.get(key) ?? null, set: (key: string, handler: RouteHandler) => void handlers.set(key, handler) };
+    return {
+      get: (key: string) => handlers.get(key) ?? null,
+      set: (key: string, handler: RouteHandler) => void handlers.set(key, handler),
+    };
   },
   // The type asks for a text; without one the constraint does not apply.
   deriveConstraint: (request) => (upgrades.has(request) ? 'websocket' : undefined) as string,
@@ -43,17 +46,28 @@ export class WebSockets {
   readonly #headers = new WeakMap<IncomingMessage, string[]>();
 
   constructor(app: FastifyInstance, options: { maxMessageBytes: number }) {
-    this.#server = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: options.maxMessageBytes });
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: options.maxMessageBytes,
+    });
     this.#server.on('headers', (headers, request) => headers.push(...(this.#headers.get(request) ?? [])));
-    app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => route(app, request, socket, head));
+    app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      route(app, request, socket, head),
+    );
   }
 
   /**
    * Throws `invalid_request` for a handshake that cannot succeed. Call it before the work the socket is for.
    */
   assertHandshake({ headers }: FastifyRequest): void {
-    if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) throw new SylphError('invalid_request', 'the Sec-WebSocket-Key header is missing or malformed');
-    if (headers['sec-websocket-version'] !== '13') throw new SylphError('invalid_request', 'only version 13 of the WebSocket protocol is spoken here', { hint: 'Send "Sec-WebSocket-Version: 13".' });
+    if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? ''))
+      throw new SylphError('invalid_request', 'the Sec-WebSocket-Key header is missing or malformed');
+    if (headers['sec-websocket-version'] !== '13')
+      throw new SylphError('invalid_request', 'only version 13 of the WebSocket protocol is spoken here', {
+        hint: 'Send "Sec-WebSocket-Version: 13".',
+      });
   }
 
   /**

@@ -24,10 +24,26 @@ describe('tokens', () => {
     await using api = await ApiFixture.open();
     const text = await createToken(api.repository, { org: 'acme', description: '', expiresAt: future() });
     const other = await createToken(api.repository, { org: 'other', description: '', expiresAt: null });
-    const expired = await createToken(api.repository, { org: 'acme', description: '', expiresAt: new Date(Date.now() - 1).toISOString() });
+    const expired = await createToken(api.repository, {
+      org: 'acme',
+      description: '',
+      expiresAt: new Date(Date.now() - 1).toISOString(),
+    });
     const parts = text.split('/');
     const otherParts = other.split('/');
-    const bad = ['', '/', '///', 'x', text.slice(0, -1), `${text}x`, `${text}/`, expired, 'x'.repeat(100_000), ...parts.map((_, index) => parts.with(index, otherParts[index] as string).join('/')), ...parts.map((_, index) => parts.with(index, '').join('/'))];
+    const bad = [
+      '',
+      '/',
+      '///',
+      'x',
+      text.slice(0, -1),
+      `${text}x`,
+      `${text}/`,
+      expired,
+      'x'.repeat(100_000),
+      ...parts.map((_, index) => parts.with(index, otherParts[index] as string).join('/')),
+      ...parts.map((_, index) => parts.with(index, '').join('/')),
+    ];
     for (const each of bad) assert.equal(await authenticate(api.repository, each), undefined, each.slice(0, 80));
     await api.repository.revokeToken(parts[2] as string, new Date().toISOString());
     assert.equal(await authenticate(api.repository, text), undefined);
@@ -36,13 +52,25 @@ describe('tokens', () => {
   it('guard every route but the health and the document', async () => {
     await using api = await ApiFixture.open();
     const text = api.token;
-    for (const authorization of [undefined, '', 'Bearer', 'Bearer ', `Basic ${text}`, text, `Bearer ${text}x`, `Bearer ${text} extra`]) {
+    for (const authorization of [
+      undefined,
+      '',
+      'Bearer',
+      'Bearer ',
+      `Basic ${text}`,
+      text,
+      `Bearer ${text}x`,
+      `Bearer ${text} extra`,
+    ]) {
       const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
       for (const path of ['/v1/sprites', '/v1/sprites/one', '/v1/host', '/v1/sprites/one/exec']) {
         const response = await fetch(`${api.url}${path}`, { headers });
         assert.equal(response.status, 401, `${authorization} ${path}`);
         const body = (await response.json()) as Record<string, unknown>;
-        assert.deepEqual([body['error'], body['message'], body['code'], body['retryable']], ['authentication failed', 'authentication failed', 'unauthenticated', false]);
+        assert.deepEqual(
+          [body['error'], body['message'], body['code'], body['retryable']],
+          ['authentication failed', 'authentication failed', 'unauthenticated', false],
+        );
         assert.ok(body['hint']);
       }
       const exec = await fetch(`${api.url}/v1/sprites/one/exec?cmd=ls`, { method: 'POST', headers, body: 'x' });
@@ -53,6 +81,10 @@ describe('tokens', () => {
     assert.deepEqual([status, body.error], [401, 'authentication failed']);
     assert.deepEqual(api.service.calls, []);
     for (const path of ['/healthz', '/openapi.json']) assert.equal((await fetch(`${api.url}${path}`)).status, 200);
-    for (const scheme of ['bearer', 'BEARER', 'Bearer ']) assert.equal((await api.json('GET', '/v1/sprites', { headers: { authorization: `${scheme} ${text}` } })).status, 200);
+    for (const scheme of ['bearer', 'BEARER', 'Bearer '])
+      assert.equal(
+        (await api.json('GET', '/v1/sprites', { headers: { authorization: `${scheme} ${text}` } })).status,
+        200,
+      );
   });
 });

@@ -26,11 +26,21 @@ export interface NewToken {
  */
 export async function createToken(repository: Repository, { org, description, expiresAt }: NewToken): Promise<string> {
   const slug = orgSlug.safeParse(org);
-  if (!slug.success) throw new SylphError('invalid_request', slug.error.issues.map((issue) => issue.message).join('; '));
+  if (!slug.success)
+    throw new SylphError('invalid_request', slug.error.issues.map((issue) => issue.message).join('; '));
   const { id: orgId } = await repository.ensureOrg(slug.data);
   const secret = randomBytes(secretBytes).toString('base64url');
   const id = randomUUID();
-  await repository.insertToken({ id, orgId, secretHash: hash(secret), description, createdAt: new Date().toISOString(), expiresAt, lastUsedAt: null, revokedAt: null });
+  await repository.insertToken({
+    id,
+    orgId,
+    secretHash: hash(secret),
+    description,
+    createdAt: new Date().toISOString(),
+    expiresAt,
+    lastUsedAt: null,
+    revokedAt: null,
+  });
   return [slug.data, orgId, id, secret].join('/');
 }
 
@@ -38,7 +48,8 @@ export async function createToken(repository: Repository, { org, description, ex
 export async function authenticate(repository: Repository, text: string): Promise<Caller | undefined> {
   if (text.length > maxTokenLength) return undefined;
   const [slug, orgId, tokenId, secret, ...more] = text.split('/');
-  if (slug === undefined || orgId === undefined || tokenId === undefined || secret === undefined || more.length > 0) return undefined;
+  if (slug === undefined || orgId === undefined || tokenId === undefined || secret === undefined || more.length > 0)
+    return undefined;
   const token = await repository.token(tokenId);
   // An unknown token is compared too, so that its answer takes as long as a wrong secret's.
   const equal = timingSafeEqual(Buffer.from(hash(secret), 'hex'), Buffer.from(token?.secretHash ?? hash(''), 'hex'));

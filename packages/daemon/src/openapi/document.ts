@@ -12,11 +12,13 @@ export function serveOpenApi(app: FastifyInstance, version: string): void {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Sylph', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'A token of "sylphd token create"' } } },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'A token of "sylphd token create"' } },
+      },
       security: [{ token: [] }],
     },
     transform: jsonSchemaTransform,
-    transformObject: (input) => onlyUsed(jsonSchemaTransformObject(input) ),
+    transformObject: (input) => onlyUsed(jsonSchemaTransformObject(input)),
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
@@ -34,5 +36,11 @@ function onlyUsed(document: ReturnType<SwaggerTransformObject>): ReturnType<Swag
     }
   };
   visit({ ...document, components: {} });
-  return { ...document, components: { ...document.components, schemas: Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name))) } } as ReturnType<SwaggerTransformObject>;
+  return {
+    ...document,
+    components: {
+      ...document.components,
+      schemas: Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name))),
+    },
+  } as ReturnType<SwaggerTransformObject>;
 }

@@ -1,10 +1,14 @@
 import * as z from 'zod';
 
 /** `POST …/checkpoint`. The body may be missing altogether. */
-export const createCheckpointRequest = z.object({ comment: z.string().max(4096).optional() }).meta({ id: 'CreateCheckpointRequest' });
+export const createCheckpointRequest = z
+  .object({ comment: z.string().max(4096).optional() })
+  .meta({ id: 'CreateCheckpointRequest' });
 
 /** `POST …/checkpoints/{id}/restore`. `memory` (default): processes are back where they were. `disk`: boots the disk afresh. */
-export const restoreRequest = z.strictObject({ mode: z.enum(['memory', 'disk']).optional() }).meta({ id: 'RestoreRequest' });
+export const restoreRequest = z
+  .strictObject({ mode: z.enum(['memory', 'disk']).optional() })
+  .meta({ id: 'RestoreRequest' });
 
 /** A checkpoint as the API lists it; the newest list entry is `Current`, the present. */
 export const checkpoint = z
@@ -17,12 +21,17 @@ export const checkpoint = z
     source_id: z.string().nullable().meta({ description: 'Checkpoint the sprite stood on when this one was made' }),
     health: z.enum(['', 'damaged']).meta({ description: 'Empty: all is well' }),
     kind: z.enum(['memory', 'disk']),
-    size_bytes: z.int().meta({ description: 'Allocated bytes of its files; blocks shared with other checkpoints count in each' }),
+    size_bytes: z
+      .int()
+      .meta({ description: 'Allocated bytes of its files; blocks shared with other checkpoints count in each' }),
   })
   .meta({ id: 'Checkpoint' });
 export type Checkpoint = z.output<typeof checkpoint>;
 
-export const listCheckpointsQuery = z.object({ history: z.string().max(64).optional(), includeAuto: z.stringbool().optional() });
+export const listCheckpointsQuery = z.object({
+  history: z.string().max(64).optional(),
+  includeAuto: z.stringbool().optional(),
+});
 
 /** A line of the create and restore streams (NDJSON). The last one is `complete` or `error`. */
 export const streamLine = z

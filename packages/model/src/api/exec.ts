@@ -11,7 +11,8 @@ const text = z
   .refine((value) => !value.includes('\0'), 'holds a NUL byte');
 
 /** A parameter that may be repeated. */
-const repeated = <Item extends z.ZodType<string, string>>(item: Item) => z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(item).max(4_096).optional());
+const repeated = <Item extends z.ZodType<string, string>>(item: Item) =>
+  z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(item).max(4_096).optional());
 
 /** `true` and `false` as clients write them; an empty value is a flag that was given. */
 const flag = z.union([z.literal('').transform(() => true), z.stringbool()]).optional();
@@ -23,12 +24,25 @@ const terminalSide = z.coerce.number('is to be a number').int().min(1).max(65_53
 
 /** Query of `POST …/exec`, and what its WebSocket form shares with it. */
 export const httpExecQuery = z.object({
-  cmd: repeated(text).meta({ description: 'Argument vector, one parameter an argument; the first is the name of the program' }),
+  cmd: repeated(text).meta({
+    description: 'Argument vector, one parameter an argument; the first is the name of the program',
+  }),
   path: text.optional().meta({ description: 'Program to run when it is not the first `cmd`' }),
-  env: repeated(assignment).meta({ description: 'NAME=value over the defaults (HOME, USER, LOGNAME, SHELL, PATH, LANG, TERM for a terminal) and the environment of the sprite' }),
-  dir: z.string().max(4_096).refine((value) => !value.includes('\0'), 'holds a NUL byte').optional().meta({ description: 'Working directory, by default /home/sprite' }),
+  env: repeated(assignment).meta({
+    description:
+      'NAME=value over the defaults (HOME, USER, LOGNAME, SHELL, PATH, LANG, TERM for a terminal) and the environment of the sprite',
+  }),
+  dir: z
+    .string()
+    .max(4_096)
+    .refine((value) => !value.includes('\0'), 'holds a NUL byte')
+    .optional()
+    .meta({ description: 'Working directory, by default /home/sprite' }),
   stdin: flag.meta({ description: 'Whether input is connected; by default with a terminal only' }),
-  max_run_after_disconnect: duration.optional().meta({ description: 'How long the process may live after its last client left; 0 = as long as it likes; default 0 with a terminal, else 10s' }),
+  max_run_after_disconnect: duration.optional().meta({
+    description:
+      'How long the process may live after its last client left; 0 = as long as it likes; default 0 with a terminal, else 10s',
+  }),
 });
 
 /** Query of `GET …/exec` as a WebSocket. With `id` or `session_id` it attaches to that session. */
@@ -38,7 +52,12 @@ export const socketExecQuery = httpExecQuery.extend({
   rows: terminalSide,
   id: z.string().max(64).optional(),
   session_id: z.string().max(64).optional(),
-  offset: z.coerce.number('is to be a number').int().min(0).optional().meta({ description: 'With an attach: replay the output from here, in bytes' }),
+  offset: z.coerce
+    .number('is to be a number')
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: 'With an attach: replay the output from here, in bytes' }),
 });
 export type SocketExecQuery = z.output<typeof socketExecQuery>;
 
@@ -48,5 +67,7 @@ export const attachQuery = z.object({ stdin: flag, offset: socketExecQuery.shape
 /** Query or body of `POST …/exec/{session}/kill`. */
 export const killQuery = z.object({
   signal: signalText.optional().meta({ description: 'With or without SIG; default TERM' }),
-  timeout: duration.optional().meta({ description: 'After this the session gets KILL; 0s sends the signal and answers at once; default 10s' }),
+  timeout: duration
+    .optional()
+    .meta({ description: 'After this the session gets KILL; 0s sends the signal and answers at once; default 10s' }),
 });

@@ -16,7 +16,9 @@ export const session = z
   .meta({ id: 'Session' });
 export type Session = z.output<typeof session>;
 
-export const listSessionsResponse = z.strictObject({ count: z.int(), sessions: z.array(session) }).meta({ id: 'SessionList' });
+export const listSessionsResponse = z
+  .strictObject({ count: z.int(), sessions: z.array(session) })
+  .meta({ id: 'SessionList' });
 
 /** A signal as clients write it: with or without SIG, in any case. Output is without SIG. */
 export const signalText = z
@@ -28,7 +30,17 @@ export const signalText = z
 /** Text messages from server to client on an exec socket. */
 export type ExecServerMessage =
   /** First of all; `offset`: where in the session's output the following bytes begin. */
-  | { type: 'session_info'; session_id: string; command: string; created: number; cols: number; rows: number; is_owner: boolean; tty: boolean; offset: number }
+  | {
+      type: 'session_info';
+      session_id: string;
+      command: string;
+      created: number;
+      cols: number;
+      rows: number;
+      is_owner: boolean;
+      tty: boolean;
+      offset: number;
+    }
   | { type: 'exit'; exit_code: number; code: number; session_id: string; reason?: string }
   /** Output between these offsets is gone: the journal is bounded and nobody was reading. */
   | { type: 'dropped'; session_id: string; from: number; to: number }

@@ -26,13 +26,23 @@ const maxEnvironmentLength = 32_768;
 /** Environment variables: names as a shell takes them, values without NUL. */
 export const environment = z
   .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable').max(256),
+    z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable')
+      .max(256),
     z.string().refine((value) => !value.includes('\0'), 'holds a NUL byte'),
   )
-  .refine((variables) => Object.entries(variables).flat().join('').length <= maxEnvironmentLength, `takes more than ${maxEnvironmentLength} characters`);
+  .refine(
+    (variables) => Object.entries(variables).flat().join('').length <= maxEnvironmentLength,
+    `takes more than ${maxEnvironmentLength} characters`,
+  );
 
 /** Seconds without use after which a sprite goes to sleep; 0 = never. */
-export const idleTimeoutS = z.int().min(0).max(31_536_000).meta({ description: 'Seconds without use before the sprite sleeps; 0 = never; default 30' });
+export const idleTimeoutS = z
+  .int()
+  .min(0)
+  .max(31_536_000)
+  .meta({ description: 'Seconds without use before the sprite sleeps; 0 = never; default 30' });
 
 const labels = z.array(label).max(64);
 
@@ -104,10 +114,16 @@ export const sprite = z
     organization: z.string(),
     org_slug: z.string(),
     url: z.string(),
-    url_settings: z.strictObject({ auth: z.enum(['sprite', 'public']), private_access: z.enum(['admins', 'org_users']) }),
+    url_settings: z.strictObject({
+      auth: z.enum(['sprite', 'public']),
+      private_access: z.enum(['admins', 'org_users']),
+    }),
     status: z.enum(['cold', 'warm', 'running']),
     state: z.enum(states).meta({ description: 'Finer than `status`' }),
-    reason: z.string().nullable().meta({ description: 'Why it is in this state when that is not by request: a failed wake, a VM that died' }),
+    reason: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why it is in this state when that is not by request: a failed wake, a VM that died' }),
     created_at: timestamp,
     updated_at: timestamp,
     last_running_at: timestamp.nullable(),
@@ -158,7 +174,9 @@ export type ListSpritesResponse = z.output<typeof listSpritesResponse>;
 export const forkResponse = z.strictObject({ sprites: z.array(sprite) }).meta({ id: 'ForkResult' });
 
 /** `POST …/restart`. */
-export const restartResponse = z.strictObject({ sprite_name: z.string(), machine_id: z.string(), message: z.string() }).meta({ id: 'RestartResult' });
+export const restartResponse = z
+  .strictObject({ sprite_name: z.string(), machine_id: z.string(), message: z.string() })
+  .meta({ id: 'RestartResult' });
 
 /** `GET …/check`: asks the sprite's agent if it is awake. `elapsed` is in milliseconds. */
 export const checkResponse = z

@@ -121,16 +121,26 @@ export const schemaVersion = migrations.length;
 export function migrate(database: DatabaseSync): void {
   database.exec('begin immediate');
   try {
-    database.exec('create table if not exists schema_version (version integer primary key, name text not null, applied_at text not null) strict');
-    const { version } = database.prepare('select coalesce(max(version), 0) as version from schema_version').get() as { version: number };
+    database.exec(
+      'create table if not exists schema_version (version integer primary key, name text not null, applied_at text not null) strict',
+    );
+    const { version } = database.prepare('select coalesce(max(version), 0) as version from schema_version').get() as {
+      version: number;
+    };
     if (version > schemaVersion) {
-      throw new SylphError('host_unfit', `the database has schema version ${version}; this program knows ${schemaVersion}`, {
-        hint: 'A newer sylphd has used this data directory. Run that version, or give another --data-dir.',
-      });
+      throw new SylphError(
+        'host_unfit',
+        `the database has schema version ${version}; this program knows ${schemaVersion}`,
+        {
+          hint: 'A newer sylphd has used this data directory. Run that version, or give another --data-dir.',
+        },
+      );
     }
     for (const migration of migrations.filter((step) => step.version > version)) {
       database.exec(migration.sql);
-      database.prepare('insert into schema_version (version, name, applied_at) values (?, ?, ?)').run(migration.version, migration.name, new Date().toISOString());
+      database
+        .prepare('insert into schema_version (version, name, applied_at) values (?, ?, ?)')
+        .run(migration.version, migration.name, new Date().toISOString());
     }
     database.exec('commit');
   } catch (error) {

@@ -112,7 +112,8 @@ class NodeSqliteConnection implements DatabaseConnection {
 
   async *streamQuery<Row>(query: CompiledQuery): AsyncIterableIterator<QueryResult<Row>> {
     if (!SelectQueryNode.is(query.query)) throw new Error('only a select can be streamed');
-    for (const row of this.#database.prepare(query.sql).iterate(...(query.parameters as SQLInputValue[]))) yield { rows: [row as Row] };
+    for (const row of this.#database.prepare(query.sql).iterate(...(query.parameters as SQLInputValue[])))
+      yield { rows: [row as Row] };
   }
 
   /** Lets go of prepared statements. */

@@ -49,7 +49,8 @@ const checkpointOf = (spriteId: SpriteId, id: string, more: Partial<CheckpointRo
   ...more,
 });
 
-const rejectsWith = (work: Promise<unknown>, code: string): Promise<void> => assert.rejects(work, (error) => error instanceof SylphError && error.code === code);
+const rejectsWith = (work: Promise<unknown>, code: string): Promise<void> =>
+  assert.rejects(work, (error) => error instanceof SylphError && error.code === code);
 
 /** What every implementation of `Repository` has to do. `open` gives an empty one each time; the suite disposes it. */
 export function repositorySuite(name: string, open: () => Promise<Repository>): void {
@@ -70,13 +71,28 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const other = await repository.ensureOrg('other');
-      const row = { id: 't1', orgId: org.id, secretHash: 'aa', description: 'x', createdAt: at(0), expiresAt: at(99), lastUsedAt: null, revokedAt: null };
+      const row = {
+        id: 't1',
+        orgId: org.id,
+        secretHash: 'aa',
+        description: 'x',
+        createdAt: at(0),
+        expiresAt: at(99),
+        lastUsedAt: null,
+        revokedAt: null,
+      };
       await repository.insertToken(row);
       await repository.insertToken({ ...row, id: 't2', orgId: other.id, createdAt: at(1), expiresAt: null });
       assert.deepEqual(await repository.token('t1'), row);
       assert.equal(await repository.token('t3'), undefined);
-      assert.deepEqual((await repository.tokens()).map(({ id }) => id), ['t1', 't2']);
-      assert.deepEqual((await repository.tokens(other.id)).map(({ id }) => id), ['t2']);
+      assert.deepEqual(
+        (await repository.tokens()).map(({ id }) => id),
+        ['t1', 't2'],
+      );
+      assert.deepEqual(
+        (await repository.tokens(other.id)).map(({ id }) => id),
+        ['t2'],
+      );
 
       await repository.touchToken('t1', at(100));
       await repository.touchToken('t1', at(130));
@@ -133,8 +149,13 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
     it('gives the lowest free uid, never one twice', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
-      const made = await Promise.all(['a', 'b', 'c', 'd'].map((each) => repository.insertSprite(plainSprite(org, each), 500)));
-      assert.deepEqual(made.map(({ uid }) => uid).toSorted(), [500, 501, 502, 503]);
+      const made = await Promise.all(
+        ['a', 'b', 'c', 'd'].map((each) => repository.insertSprite(plainSprite(org, each), 500)),
+      );
+      assert.deepEqual(
+        made.map(({ uid }) => uid).toSorted((a, b) => a - b),
+        [500, 501, 502, 503],
+      );
       const freed = made.filter(({ uid }) => uid === 500 || uid === 502);
       for (const { id } of freed) await repository.removeSprite(id);
       const uids = [];
@@ -184,8 +205,21 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const row = await repository.insertSprite({ ...plainSprite(org, 'one'), reason: 'x', labels: ['l'] }, 1000);
-      const updated = await repository.updateSprite(row.id, { reason: null, labels: [], environment: { A: 'b' }, updatedAt: at(9), lastState: 'disk' });
-      assert.deepEqual(updated, { ...row, reason: null, labels: [], environment: { A: 'b' }, updatedAt: at(9), lastState: 'disk' });
+      const updated = await repository.updateSprite(row.id, {
+        reason: null,
+        labels: [],
+        environment: { A: 'b' },
+        updatedAt: at(9),
+        lastState: 'disk',
+      });
+      assert.deepEqual(updated, {
+        ...row,
+        reason: null,
+        labels: [],
+        environment: { A: 'b' },
+        updatedAt: at(9),
+        lastState: 'disk',
+      });
       assert.deepEqual(await repository.sprite(row.id), updated);
       assert.deepEqual(await repository.updateSprite(row.id, {}), updated);
       await rejectsWith(repository.updateSprite(newSpriteId(), { reason: 'x' }), 'sprite_not_found');
@@ -197,7 +231,10 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const org = await repository.ensureOrg('acme');
       const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
       const taken = await Promise.all(Array.from({ length: 20 }, () => repository.takeCounter(id, 'nextSession')));
-      assert.deepEqual(taken.toSorted((a, b) => a - b), Array.from({ length: 20 }, (_, index) => index + 1));
+      assert.deepEqual(
+        taken.toSorted((a, b) => a - b),
+        Array.from({ length: 20 }, (_, index) => index + 1),
+      );
       assert.equal(await repository.takeCounter(id, 'nextCheckpoint'), 0);
       assert.equal((await repository.sprite(id))?.nextSession, 21);
       await rejectsWith(repository.takeCounter(newSpriteId(), 'nextSession'), 'sprite_not_found');
@@ -207,11 +244,15 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const made = [];
-      for (let index = 0; index < 12; index++) made.push(await repository.insertSprite(plainSprite(org, `s${index}`), 1000));
+      for (let index = 0; index < 12; index++)
+        made.push(await repository.insertSprite(plainSprite(org, `s${index}`), 1000));
       await repository.updateSprite(made[3]?.id as SpriteId, { lastState: 'awake' });
       const ids = await Array.fromAsync(repository.spriteIds());
       assert.deepEqual(ids.toSorted(), made.map(({ id }) => id).toSorted());
-      assert.deepEqual((await repository.awakeSprites()).map(({ name: each }) => each), ['s3']);
+      assert.deepEqual(
+        (await repository.awakeSprites()).map(({ name: each }) => each),
+        ['s3'],
+      );
     });
 
     it('keeps checkpoints, newest first, and removes them with their sprite', async () => {
@@ -220,7 +261,13 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
       const { id: other } = await repository.insertSprite(plainSprite(org, 'two'), 1000);
       const first = checkpointOf(id, 'v0', { createdAt: at(50), comment: 'with "quotes"' });
-      const auto = checkpointOf(id, 'auto-20260101-000000-ab12', { createdAt: at(10), isAuto: true, parent: 'v0', kind: 'disk', sizeBytes: 2 ** 40 });
+      const auto = checkpointOf(id, 'auto-20260101-000000-ab12', {
+        createdAt: at(10),
+        isAuto: true,
+        parent: 'v0',
+        kind: 'disk',
+        sizeBytes: 2 ** 40,
+      });
       await repository.insertCheckpoint(first);
       await repository.insertCheckpoint(auto);
       await repository.insertCheckpoint(checkpointOf(other, 'v0'));

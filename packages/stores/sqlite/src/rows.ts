@@ -4,6 +4,7 @@ import type { Generated } from 'kysely';
 import * as z from 'zod';
 
 /** A value kept as JSON text. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the codec's output is the schema's
 const json = <Schema extends z.ZodType>(schema: Schema) =>
   z.codec(z.string(), schema, {
     decode: (text) => JSON.parse(text) as z.input<Schema>,
@@ -11,7 +12,10 @@ const json = <Schema extends z.ZodType>(schema: Schema) =>
   });
 
 /** A truth kept as 0 or 1. */
-const flag = z.codec(z.int().min(0).max(1), z.boolean(), { decode: (number) => number === 1, encode: (value) => (value ? 1 : 0) });
+const flag = z.codec(z.int().min(0).max(1), z.boolean(), {
+  decode: (number) => number === 1,
+  encode: (value) => (value ? 1 : 0),
+});
 
 const orgRow = z.object({ id: z.string(), slug: z.string(), urlSuffix: z.string(), createdAt: z.string() });
 
@@ -65,7 +69,14 @@ const checkpointRow = z.object({
   damaged: flag,
 });
 
-const idempotencyRow = z.object({ orgId: z.string(), key: z.string(), requestHash: z.string(), status: z.int(), body: z.string(), createdAt: z.string() });
+const idempotencyRow = z.object({
+  orgId: z.string(),
+  key: z.string(),
+  requestHash: z.string(),
+  status: z.int(),
+  body: z.string(),
+  createdAt: z.string(),
+});
 
 /** Tables as Kysely sees them: what SQLite holds, in camel case. */
 export interface Tables {
@@ -88,11 +99,14 @@ export const rows = {
   toSpritePatch: (patch: Partial<SpriteRow>): Partial<Tables['sprites']> => defined(spriteRow.partial().encode(patch)),
   checkpoint: (row: z.input<typeof checkpointRow>): CheckpointRow => checkpointRow.parse(row),
   toCheckpoint: (row: CheckpointRow): z.input<typeof checkpointRow> => checkpointRow.encode(row),
-  toCheckpointPatch: (patch: Partial<CheckpointRow>): Partial<z.input<typeof checkpointRow>> => defined(checkpointRow.partial().encode(patch)),
+  toCheckpointPatch: (patch: Partial<CheckpointRow>): Partial<z.input<typeof checkpointRow>> =>
+    defined(checkpointRow.partial().encode(patch)),
   idempotency: (row: Tables['idempotency']): IdempotencyRow => idempotencyRow.parse(row),
 };
 
 /** Without keys whose value is undefined. */
 function defined<Row extends object>(row: Row): { [Key in keyof Row]?: Exclude<Row[Key], undefined> } {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined)) as { [Key in keyof Row]?: Exclude<Row[Key], undefined> };
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof Row]?: Exclude<Row[Key], undefined>;
+  };
 }

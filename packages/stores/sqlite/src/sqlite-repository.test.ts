@@ -59,9 +59,14 @@ describe('sqlite', () => {
     const path = join(dir.path, 'sylph.db');
     await openSqliteRepository(path)[Symbol.asyncDispose]();
     const newer = new DatabaseSync(path);
-    newer.prepare('insert into schema_version (version, name, applied_at) values (99, ?, ?)').run('from the future', '');
+    newer
+      .prepare('insert into schema_version (version, name, applied_at) values (99, ?, ?)')
+      .run('from the future', '');
     newer.close();
-    assert.throws(() => openSqliteRepository(path), (error) => error instanceof SylphError && error.code === 'host_unfit' && /version 99/.test(error.message));
+    assert.throws(
+      () => openSqliteRepository(path),
+      (error) => error instanceof SylphError && error.code === 'host_unfit' && /version 99/.test(error.message),
+    );
   });
 
   it('refuses a row that people have damaged', async () => {
@@ -86,13 +91,20 @@ describe('sqlite', () => {
       const org = await repository.ensureOrg('acme');
       for (let n = 0; n < 25; n++) await repository.insertSprite(plainSprite(org, 'p' + process.pid + '-' + n), 1000);
     `;
-    const children = [1, 2, 3].map(() => spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: ['ignore', 'inherit', 'inherit'] }));
+    const children = [1, 2, 3].map(() =>
+      spawn(process.execPath, ['--input-type=module-typescript', '-e', program], {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      }),
+    );
     const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]));
     assert.deepEqual(codes, [0, 0, 0]);
     await using repository = openSqliteRepository(path);
     const org = await repository.ensureOrg('acme');
     const all = await repository.listSprites({ orgId: org.id, limit: 1000 });
-    assert.deepEqual(all.map(({ uid }) => uid).toSorted((a, b) => a - b), Array.from({ length: 75 }, (_, index) => 1000 + index));
+    assert.deepEqual(
+      all.map(({ uid }) => uid).toSorted((a, b) => a - b),
+      Array.from({ length: 75 }, (_, index) => 1000 + index),
+    );
   });
 
   it('answers lists, counts and names from indexes', async () => {
@@ -100,12 +112,31 @@ describe('sqlite', () => {
     const path = join(dir.path, 'sylph.db');
     await openSqliteRepository(path)[Symbol.asyncDispose]();
     const database = new DatabaseSync(path);
-    const plan = (query: string): string => database.prepare(`explain query plan ${query}`).all().map((row) => String(row['detail'])).join('; ');
-    assert.match(plan(`select * from sprites where org_id = 'o' and name >= 'a' and name < 'b' and name > 'ab' order by name limit 50`), /SEARCH sprites USING INDEX sprites_by_name/);
-    assert.doesNotMatch(plan(`select * from sprites where org_id = 'o' and name > 'ab' order by name limit 50`), /B-TREE/);
-    assert.match(plan(`select last_state, sum(amount) from sprite_counts where org_id = 'o' group by last_state`), /SEARCH sprite_counts USING PRIMARY KEY/);
+    const plan = (query: string): string =>
+      database
+        .prepare(`explain query plan ${query}`)
+        .all()
+        .map((row) => String(row['detail']))
+        .join('; ');
+    assert.match(
+      plan(
+        `select * from sprites where org_id = 'o' and name >= 'a' and name < 'b' and name > 'ab' order by name limit 50`,
+      ),
+      /SEARCH sprites USING INDEX sprites_by_name/,
+    );
+    assert.doesNotMatch(
+      plan(`select * from sprites where org_id = 'o' and name > 'ab' order by name limit 50`),
+      /B-TREE/,
+    );
+    assert.match(
+      plan(`select last_state, sum(amount) from sprite_counts where org_id = 'o' group by last_state`),
+      /SEARCH sprite_counts USING PRIMARY KEY/,
+    );
     assert.match(plan(`select * from sprites where last_state = 'awake'`), /USING INDEX sprites_by_state/);
-    assert.match(plan(`select * from checkpoints where sprite_id = 's' order by ordinal desc`), /USING INDEX checkpoints_by_sprite/);
+    assert.match(
+      plan(`select * from checkpoints where sprite_id = 's' order by ordinal desc`),
+      /USING INDEX checkpoints_by_sprite/,
+    );
     database.close();
   });
 });

@@ -35,7 +35,9 @@ export function openSqliteRepository(path: string): Repository {
     database.close();
     throw translate(error);
   }
-  return new SqliteRepository(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database), plugins: [new CamelCasePlugin()] }));
+  return new SqliteRepository(
+    new Kysely<Tables>({ dialect: new NodeSqliteDialect(database), plugins: [new CamelCasePlugin()] }),
+  );
 }
 
 class SqliteRepository implements Repository {
@@ -70,7 +72,11 @@ class SqliteRepository implements Repository {
         if (known !== undefined) return known;
         const row: OrgRow = { id: randomUUID(), slug, urlSuffix: randomSuffix(), createdAt: new Date().toISOString() };
         // Another process may make the same one, and a suffix may be taken by chance: look again, or draw again.
-        await this.#db.insertInto('orgs').values(row).onConflict((conflict) => conflict.doNothing()).execute();
+        await this.#db
+          .insertInto('orgs')
+          .values(row)
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
       }
     });
   }
@@ -98,7 +104,12 @@ class SqliteRepository implements Repository {
 
   revokeToken(id: string, at: string): Promise<boolean> {
     return run(async () => {
-      const { numUpdatedRows } = await this.#db.updateTable('tokens').set({ revokedAt: at }).where('id', '=', id).where('revokedAt', 'is', null).executeTakeFirst();
+      const { numUpdatedRows } = await this.#db
+        .updateTable('tokens')
+        .set({ revokedAt: at })
+        .where('id', '=', id)
+        .where('revokedAt', 'is', null)
+        .executeTakeFirst();
       return numUpdatedRows > 0n;
     });
   }
@@ -138,14 +149,29 @@ class SqliteRepository implements Repository {
 
   spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined> {
     return run(async () => {
-      const row = await this.#db.selectFrom('sprites').selectAll().where('orgId', '=', orgId).where('name', '=', name).executeTakeFirst();
+      const row = await this.#db
+        .selectFrom('sprites')
+        .selectAll()
+        .where('orgId', '=', orgId)
+        .where('name', '=', name)
+        .executeTakeFirst();
       return row && rows.sprite(row);
     });
   }
 
-  listSprites(query: { orgId: string; prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteRow[]> {
+  listSprites(query: {
+    orgId: string;
+    prefix?: string | undefined;
+    after?: string | undefined;
+    limit: number;
+  }): Promise<SpriteRow[]> {
     return run(async () => {
-      let select = this.#db.selectFrom('sprites').selectAll().where('orgId', '=', query.orgId).orderBy('name').limit(query.limit);
+      let select = this.#db
+        .selectFrom('sprites')
+        .selectAll()
+        .where('orgId', '=', query.orgId)
+        .orderBy('name')
+        .limit(query.limit);
       if (query.after !== undefined) select = select.where('name', '>', query.after);
       // A range rather than LIKE: the index serves it, and the prefix needs no escaping. Names are ASCII, so U+FFFF sorts after all of them.
       if (query.prefix) select = select.where('name', '>=', query.prefix).where('name', '<', `${query.prefix}\uffff`);
@@ -155,7 +181,10 @@ class SqliteRepository implements Repository {
 
   countSprites(orgId?: string): Promise<Record<SpriteRow['lastState'], number>> {
     return run(async () => {
-      let query = this.#db.selectFrom('spriteCounts').select(['lastState', (select) => select.fn.sum<number>('amount').as('amount')]).groupBy('lastState');
+      let query = this.#db
+        .selectFrom('spriteCounts')
+        .select(['lastState', (select) => select.fn.sum<number>('amount').as('amount')])
+        .groupBy('lastState');
       if (orgId !== undefined) query = query.where('orgId', '=', orgId);
       const counts = { new: 0, awake: 0, memory: 0, disk: 0, failed: 0 };
       for (const { lastState, amount } of await query.execute()) counts[lastState] = amount;
@@ -166,7 +195,9 @@ class SqliteRepository implements Repository {
   async *spriteIds(): AsyncIterable<SpriteId> {
     let after = '';
     for (;;) {
-      const page = await run(() => this.#db.selectFrom('sprites').select('id').where('id', '>', after).orderBy('id').limit(idPageSize).execute());
+      const page = await run(() =>
+        this.#db.selectFrom('sprites').select('id').where('id', '>', after).orderBy('id').limit(idPageSize).execute(),
+      );
       for (const { id } of page) yield id;
       if (page.length < idPageSize) return;
       after = page.at(-1)?.id ?? after;
@@ -176,7 +207,11 @@ class SqliteRepository implements Repository {
   awakeSprites(): Promise<SpriteRow[]> {
     return run(async () => {
       // The literal lets SQLite use the partial index.
-      const found = await this.#db.selectFrom('sprites').selectAll().where(sql<boolean>`last_state = 'awake'`).execute();
+      const found = await this.#db
+        .selectFrom('sprites')
+        .selectAll()
+        .where(sql<boolean>`last_state = 'awake'`)
+        .execute();
       return found.map(rows.sprite);
     });
   }
@@ -186,7 +221,12 @@ class SqliteRepository implements Repository {
       const values = rows.toSpritePatch(patch);
       if (Object.keys(values).length === 0) return found(await this.sprite(id));
       try {
-        const row = await this.#db.updateTable('sprites').set(values).where('id', '=', id).returningAll().executeTakeFirst();
+        const row = await this.#db
+          .updateTable('sprites')
+          .set(values)
+          .where('id', '=', id)
+          .returningAll()
+          .executeTakeFirst();
         return found(row && rows.sprite(row));
       } catch (error) {
         throw patch.name !== undefined && isDuplicate(error, 'sprites.name') ? nameTaken(patch.name, error) : error;
@@ -220,7 +260,12 @@ class SqliteRepository implements Repository {
 
   checkpoint(spriteId: SpriteId, id: CheckpointId): Promise<CheckpointRow | undefined> {
     return run(async () => {
-      const row = await this.#db.selectFrom('checkpoints').selectAll().where('spriteId', '=', spriteId).where('id', '=', id).executeTakeFirst();
+      const row = await this.#db
+        .selectFrom('checkpoints')
+        .selectAll()
+        .where('spriteId', '=', spriteId)
+        .where('id', '=', id)
+        .executeTakeFirst();
       return row && rows.checkpoint(row);
     });
   }
@@ -228,16 +273,30 @@ class SqliteRepository implements Repository {
   checkpoints(spriteId: SpriteId): Promise<CheckpointRow[]> {
     return run(async () => {
       // By order of insertion: a clock may have been set back between two of them.
-      const all = await this.#db.selectFrom('checkpoints').selectAll().where('spriteId', '=', spriteId).orderBy('ordinal', 'desc').execute();
+      const all = await this.#db
+        .selectFrom('checkpoints')
+        .selectAll()
+        .where('spriteId', '=', spriteId)
+        .orderBy('ordinal', 'desc')
+        .execute();
       return all.map(rows.checkpoint);
     });
   }
 
-  updateCheckpoint(spriteId: SpriteId, id: CheckpointId, patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>): Promise<void> {
+  updateCheckpoint(
+    spriteId: SpriteId,
+    id: CheckpointId,
+    patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>,
+  ): Promise<void> {
     return run(async () => {
       const values = rows.toCheckpointPatch(patch);
       if (Object.keys(values).length === 0) return;
-      await this.#db.updateTable('checkpoints').set(values).where('spriteId', '=', spriteId).where('id', '=', id).execute();
+      await this.#db
+        .updateTable('checkpoints')
+        .set(values)
+        .where('spriteId', '=', spriteId)
+        .where('id', '=', id)
+        .execute();
     });
   }
 
@@ -249,7 +308,12 @@ class SqliteRepository implements Repository {
 
   idempotent(orgId: string, key: string): Promise<IdempotencyRow | undefined> {
     return run(async () => {
-      const row = await this.#db.selectFrom('idempotency').selectAll().where('orgId', '=', orgId).where('key', '=', key).executeTakeFirst();
+      const row = await this.#db
+        .selectFrom('idempotency')
+        .selectAll()
+        .where('orgId', '=', orgId)
+        .where('key', '=', key)
+        .executeTakeFirst();
       return row && rows.idempotency(row);
     });
   }
@@ -257,7 +321,11 @@ class SqliteRepository implements Repository {
   insertIdempotent(row: IdempotencyRow): Promise<void> {
     return run(async () => {
       const { orgId: _orgId, key: _key, ...values } = row;
-      await this.#db.insertInto('idempotency').values(row).onConflict((conflict) => conflict.columns(['orgId', 'key']).doUpdateSet(values)).execute();
+      await this.#db
+        .insertInto('idempotency')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['orgId', 'key']).doUpdateSet(values))
+        .execute();
     });
   }
 
@@ -285,7 +353,16 @@ async function lowestFreeUid(db: Kysely<Tables>, base: number): Promise<number> 
     .selectFrom('sprites as used')
     .select('used.uid')
     .where('used.uid', '>=', base)
-    .where((where) => where.not(where.exists(where.selectFrom('sprites as next').select('next.uid').whereRef('next.uid', '=', sql`used.uid + 1`))))
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('sprites as next')
+            .select('next.uid')
+            .whereRef('next.uid', '=', sql`used.uid + 1`),
+        ),
+      ),
+    )
     .orderBy('used.uid')
     .limit(1)
     .executeTakeFirstOrThrow();
@@ -297,7 +374,9 @@ function randomSuffix(): string {
 }
 
 function nameTaken(name: string, cause: unknown): SylphError {
-  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, { cause });
+  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, {
+    cause,
+  });
 }
 
 function found<Row>(row: Row | undefined): Row {

@@ -38,13 +38,23 @@ export class AgentService extends FakeService implements AsyncDisposable {
     await mkdir(join(dir, 'home'));
     await mkdir(join(dir, 'ports'));
     await promisify(execFile)('go', ['build', '-o', join(dir, 'agent'), '.'], { cwd: agentSource });
-    const agent = spawn(join(dir, 'agent'), ['-serve-unix', join(dir, 'ports')], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const agent = spawn(join(dir, 'agent'), ['-serve-unix', join(dir, 'ports')], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     const sockets = { data: join(dir, 'ports/data'), control: join(dir, 'ports/control') };
-    const channel = await new ControlAndDataChannels().connect(sockets, { deadlineMs, signal: AbortSignal.timeout(deadlineMs) });
+    const channel = await new ControlAndDataChannels().connect(sockets, {
+      deadlineMs,
+      signal: AbortSignal.timeout(deadlineMs),
+    });
     await channel.open({ deadlineMs });
     let nextId = 1;
     const keeper = new JournalKeeper({ log: { warn: () => {} } });
-    const sessions = await keeper.open({ spriteId: 'one', dir: join(dir, 'sessions'), nextId: async () => String(nextId++), onActivity: () => {} });
+    const sessions = await keeper.open({
+      spriteId: 'one',
+      dir: join(dir, 'sessions'),
+      nextId: async () => String(nextId++),
+      onActivity: () => {},
+    });
     await sessions.connect(channel);
     return new AgentService(dir, agent, channel, sessions);
   }
@@ -61,7 +71,10 @@ export class AgentService extends FakeService implements AsyncDisposable {
   override async use(org: OrgRow, name: string): Promise<SpriteLease> {
     const lease = await super.use(org, name);
     const sessions: SpriteSessions = Object.create(this.#sessions, {
-      start: { value: (request: Parameters<SpriteSessions['start']>[0]) => this.#sessions.start({ ...request, dir: request.dir.replace(/^\/home\/sprite(?=\/|$)/, this.home) }) },
+      start: {
+        value: (request: Parameters<SpriteSessions['start']>[0]) =>
+          this.#sessions.start({ ...request, dir: request.dir.replace(/^\/home\/sprite(?=\/|$)/, this.home) }),
+      },
       get: { value: (id: string) => this.#sessions.get(id) },
     });
     return { view: lease.view, sessions, channel: this.#channel, [Symbol.dispose]: () => lease[Symbol.dispose]() };

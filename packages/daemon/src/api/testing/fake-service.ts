@@ -1,6 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import type { OrgRow, SessionRequest, SpriteLease, SpriteRow, SpriteService, SpriteSessions, SpriteView } from '@sylph/engine';
-import { SylphError, type Checkpoint, type CheckpointId, type CreateSpriteRequest, type ForkRequest, type PublicStatus, type UpdateSpriteRequest } from '@sylph/model';
+import type {
+  OrgRow,
+  SessionRequest,
+  SpriteLease,
+  SpriteRow,
+  SpriteService,
+  SpriteSessions,
+  SpriteView,
+} from '@sylph/engine';
+import {
+  SylphError,
+  type Checkpoint,
+  type CheckpointId,
+  type CreateSpriteRequest,
+  type ForkRequest,
+  type PublicStatus,
+  type UpdateSpriteRequest,
+} from '@sylph/model';
 import { FakeSession } from './fake-session.ts';
 
 /**
@@ -23,7 +39,10 @@ export class FakeService implements SpriteService {
   async create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView> {
     await this.#call(`create ${request.name}`);
     if (this.#find(org, request.name) !== undefined) {
-      throw new SylphError('name_taken', `A sprite named '${request.name}' already exists. Please choose a different name.`);
+      throw new SylphError(
+        'name_taken',
+        `A sprite named '${request.name}' already exists. Please choose a different name.`,
+      );
     }
     const now = new Date().toISOString();
     const row: SpriteRow = {
@@ -36,7 +55,11 @@ export class FakeService implements SpriteService {
       urlAuth: request.url_settings?.auth ?? 'sprite',
       privateAccess: request.url_settings?.private_access ?? 'admins',
       environment: request.environment ?? {},
-      shape: { cpus: request.config?.cpus ?? 2, ramMib: request.config?.ram_mb ?? 2048, storageGb: request.config?.storage_gb ?? 20 },
+      shape: {
+        cpus: request.config?.cpus ?? 2,
+        ramMib: request.config?.ram_mb ?? 2048,
+        storageGb: request.config?.storage_gb ?? 20,
+      },
       idleTimeoutS: request.idle_timeout_s ?? 30,
       imageName: 'minimal',
       imageDigest: 'ab'.repeat(32),
@@ -62,8 +85,13 @@ export class FakeService implements SpriteService {
     return this.#view(this.#need(org, name));
   }
 
-  async list(org: OrgRow, { prefix = '', after = '', limit }: { prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteView[]> {
-    const all = [...this.rows.values()].filter((row) => row.orgId === org.id && row.name.startsWith(prefix) && row.name > after);
+  async list(
+    org: OrgRow,
+    { prefix = '', after = '', limit }: { prefix?: string | undefined; after?: string | undefined; limit: number },
+  ): Promise<SpriteView[]> {
+    const all = [...this.rows.values()].filter(
+      (row) => row.orgId === org.id && row.name.startsWith(prefix) && row.name > after,
+    );
     return all
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
       .slice(0, limit)
@@ -72,7 +100,8 @@ export class FakeService implements SpriteService {
 
   async counts(orgId?: string): Promise<Record<PublicStatus, number>> {
     const counts = { running: 0, warm: 0, cold: 0 };
-    for (const row of this.rows.values()) if (orgId === undefined || row.orgId === orgId) counts[this.#view(row).status]++;
+    for (const row of this.rows.values())
+      if (orgId === undefined || row.orgId === orgId) counts[this.#view(row).status]++;
     return counts;
   }
 
@@ -104,7 +133,10 @@ export class FakeService implements SpriteService {
   async fork(org: OrgRow, name: string, request: ForkRequest): Promise<SpriteView[]> {
     await this.#call(`fork ${name}`);
     const parent = this.#need(org, name);
-    const names = request.count === undefined ? [request.name] : Array.from({ length: request.count }, (_, index) => `${request.name}-${index + 1}`);
+    const names =
+      request.count === undefined
+        ? [request.name]
+        : Array.from({ length: request.count }, (_, index) => `${request.name}-${index + 1}`);
     const views = [];
     for (const each of names) {
       const { row } = await this.create(org, { name: each });
@@ -114,7 +146,12 @@ export class FakeService implements SpriteService {
     return views;
   }
 
-  async checkpoint(org: OrgRow, name: string, { comment }: { comment: string }, progress: (message: string) => void): Promise<{ checkpoint: Checkpoint; report: undefined }> {
+  async checkpoint(
+    org: OrgRow,
+    name: string,
+    { comment }: { comment: string },
+    progress: (message: string) => void,
+  ): Promise<{ checkpoint: Checkpoint; report: undefined }> {
     await this.#call(`checkpoint ${name}`);
     const row = this.#need(org, name);
     progress('Saving memory');
@@ -130,7 +167,7 @@ export class FakeService implements SpriteService {
       size_bytes: 4096,
     };
     this.made.unshift(checkpoint);
-    row.currentCheckpoint = checkpoint.id as CheckpointId;
+    row.currentCheckpoint = checkpoint.id;
     return { checkpoint, report: undefined };
   }
 
@@ -148,14 +185,21 @@ export class FakeService implements SpriteService {
 
   async deleteCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<void> {
     await this.getCheckpoint(org, name, id);
-    if (this.#need(org, name).currentCheckpoint === id) throw new SylphError('checkpoint_in_use', `the sprite stands on ${id}`);
+    if (this.#need(org, name).currentCheckpoint === id)
+      throw new SylphError('checkpoint_in_use', `the sprite stands on ${id}`);
     this.made.splice(
       this.made.findIndex((each) => each.id === id),
       1,
     );
   }
 
-  async restore(org: OrgRow, name: string, id: CheckpointId, { mode }: { mode: 'memory' | 'disk' }, progress: (message: string) => void): Promise<{ view: SpriteView; savedAs: CheckpointId }> {
+  async restore(
+    org: OrgRow,
+    name: string,
+    id: CheckpointId,
+    { mode }: { mode: 'memory' | 'disk' },
+    progress: (message: string) => void,
+  ): Promise<{ view: SpriteView; savedAs: CheckpointId }> {
     await this.#call(`restore ${name} ${id} ${mode}`);
     await this.getCheckpoint(org, name, id);
     progress('Saving the present');
@@ -169,7 +213,12 @@ export class FakeService implements SpriteService {
     const row = this.#need(org, name);
     row.lastState = 'awake';
     this.leases++;
-    return { view: this.#view(row), sessions: this.#sessions(), channel: undefined as never, [Symbol.dispose]: () => void this.leases-- };
+    return {
+      view: this.#view(row),
+      sessions: this.#sessions(),
+      channel: undefined as never,
+      [Symbol.dispose]: () => void this.leases--,
+    };
   }
 
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
@@ -215,6 +264,12 @@ export class FakeService implements SpriteService {
   #view(row: SpriteRow): SpriteView {
     const awake = row.lastState === 'awake';
     const status = awake ? 'running' : row.lastState === 'memory' ? 'warm' : 'cold';
-    return { row, org: this.orgs.get(row.orgId) as OrgRow, state: awake ? 'running' : 'asleep', status, agentVersion: row.lastState === 'new' ? null : '0.1.0' };
+    return {
+      row,
+      org: this.orgs.get(row.orgId) as OrgRow,
+      state: awake ? 'running' : 'asleep',
+      status,
+      agentVersion: row.lastState === 'new' ? null : '0.1.0',
+    };
   }
 }

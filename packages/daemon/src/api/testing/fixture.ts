@@ -30,6 +30,10 @@ const host: HostInfo = {
   notices: [],
 };
 
+/** An answer that a test looks into. */
+// oxlint-disable-next-line typescript/no-explicit-any -- a test compares it whole, or names the field it is about
+export type Json = any;
+
 /** One message of a socket: text messages parsed, binary ones as buffers. */
 export type Message = Buffer | Record<string, unknown>;
 
@@ -45,7 +49,10 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   readonly log: string[];
   readonly #dir: string;
 
-  constructor(parts: Pick<ApiFixture<Service>, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log'>, dir: string) {
+  constructor(
+    parts: Pick<ApiFixture<Service>, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log'>,
+    dir: string,
+  ) {
     this.service = parts.service;
     this.repository = parts.repository;
     this.app = parts.app;
@@ -60,13 +67,25 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
     return ApiFixture.over(new FakeService(), options);
   }
 
-  static async over<Service extends FakeService>(service: Service, options: Partial<Pick<ApiDeps, 'limits' | 'ready'>> = {}): Promise<ApiFixture<Service>> {
+  static async over<Service extends FakeService>(
+    service: Service,
+    options: Partial<Pick<ApiDeps, 'limits' | 'ready'>> = {},
+  ): Promise<ApiFixture<Service>> {
     const dir = await mkdtemp(join(tmpdir(), 'sylph-api-'));
     const repository = openSqliteRepository(join(dir, 'sylph.db'));
     const token = await createToken(repository, { org: 'acme', description: 'test', expiresAt: null });
     const log: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
-    const app = buildApi({ service, repository, host: async () => host, logger, version: '0.1.0', spriteUrl: (name, suffix) => `http://${name}-${suffix}.test`, ready: () => true, ...options });
+    const app = buildApi({
+      service,
+      repository,
+      host: async () => host,
+      logger,
+      version: '0.1.0',
+      spriteUrl: (name, suffix) => `http://${name}-${suffix}.test`,
+      ready: () => true,
+      ...options,
+    });
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     return new ApiFixture({ service, repository, app, url, token, org: await repository.ensureOrg('acme'), log }, dir);
   }
@@ -78,7 +97,11 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   }
 
   /** A request with the token; a body that is no text is sent as JSON. */
-  async request(method: string, path: string, options: { body?: unknown; headers?: Record<string, string> } = {}): Promise<Response> {
+  async request(
+    method: string,
+    path: string,
+    options: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<Response> {
     const { body } = options;
     const init: RequestInit = { method, headers: { authorization: `Bearer ${this.token}`, ...options.headers } };
     if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
@@ -86,17 +109,31 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   }
 
   /** A request and its JSON answer. */
-  async json(method: string, path: string, options: { body?: unknown; headers?: Record<string, string> } = {}): Promise<{ status: number; body: any; headers: Headers }> {
+  async json(
+    method: string,
+    path: string,
+    options: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<{ status: number; body: Json; headers: Headers }> {
     const response = await this.request(method, path, options);
     const text = await response.text();
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers };
   }
 
   /** A request and the lines of its NDJSON answer. */
-  async lines(method: string, path: string, options: { body?: unknown } = {}): Promise<{ status: number; lines: any[] }> {
+  async lines(
+    method: string,
+    path: string,
+    options: { body?: unknown } = {},
+  ): Promise<{ status: number; lines: Json[] }> {
     const response = await this.request(method, path, options);
     const text = await response.text();
-    return { status: response.status, lines: text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line)) };
+    return {
+      status: response.status,
+      lines: text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line)),
+    };
   }
 
   /** A sprite that is awake. */
@@ -107,7 +144,10 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   }
 
   socket(path: string, headers: Record<string, string> = {}): TestSocket {
-    return new TestSocket(`${this.url.replace('http', 'ws')}${path}`, { authorization: `Bearer ${this.token}`, ...headers });
+    return new TestSocket(`${this.url.replace('http', 'ws')}${path}`, {
+      authorization: `Bearer ${this.token}`,
+      ...headers,
+    });
   }
 }
 
@@ -117,13 +157,15 @@ export class TestSocket {
   readonly messages: Message[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   /** Resolves with the status: 101, or that of the refusal with its body. */
-  readonly opened: Promise<{ status: number; headers: Record<string, unknown>; body: any }>;
+  readonly opened: Promise<{ status: number; headers: Record<string, unknown>; body: Json }>;
   #arrived = Promise.withResolvers<void>();
 
   constructor(url: string, headers: Record<string, string>) {
     this.raw = new WebSocket(url, { headers, perMessageDeflate: true });
     this.raw.on('message', (data, isBinary) => {
-      this.messages.push(isBinary ? (data as Buffer) : (JSON.parse((data as Buffer).toString()) as Record<string, unknown>));
+      this.messages.push(
+        isBinary ? (data as Buffer) : (JSON.parse((data as Buffer).toString()) as Record<string, unknown>),
+      );
       this.#arrived.resolve();
       this.#arrived = Promise.withResolvers();
     });
@@ -138,7 +180,9 @@ export class TestSocket {
       this.raw.on('unexpected-response', (_request, response) => {
         let text = '';
         response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) }));
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) }),
+        );
       });
       this.raw.on('error', () => {});
     });
@@ -147,7 +191,8 @@ export class TestSocket {
   /** Resolves once `test` holds for what has arrived. */
   async until(test: (messages: Message[]) => boolean): Promise<Message[]> {
     while (!test(this.messages)) {
-      if (this.raw.readyState === WebSocket.CLOSED) throw new Error(`closed before that: ${JSON.stringify(this.messages)}`);
+      if (this.raw.readyState === WebSocket.CLOSED)
+        throw new Error(`closed before that: ${JSON.stringify(this.messages)}`);
       await this.#arrived.promise;
     }
     return this.messages;
@@ -155,7 +200,11 @@ export class TestSocket {
 
   /** Messages as short texts: `1:hi` for stdout, `3:0` for an exit, `session_info` for a control message. */
   get brief(): string[] {
-    return this.messages.map((message) => (Buffer.isBuffer(message) ? `${message[0]}:${message[0] === 3 ? message[1] : message.subarray(1).toString()}` : String(message['type'])));
+    return this.messages.map((message) =>
+      Buffer.isBuffer(message)
+        ? `${message[0]}:${message[0] === 3 ? message[1] : message.subarray(1).toString()}`
+        : String(message['type']),
+    );
   }
 
   send(message: string | Buffer | object): void {

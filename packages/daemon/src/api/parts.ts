@@ -1,0 +1,12 @@
+import type { ResolvedDeps } from './deps.ts';
+import type { Idempotency } from './idempotency.ts';
+import type { LiveSet } from './live.ts';
+import type { WebSockets } from './websocket.ts';
+
+/** What the files of routes are given. */
+export interface ApiParts {
+  deps: ResolvedDeps;
+  idempotency: Idempotency;
+  live: LiveSet;
+  websockets: WebSockets;
+}
