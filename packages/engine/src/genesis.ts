@@ -3,7 +3,9 @@ import type { MachineIdentity, SnapshotManifest, VmShape } from '@sylph/model';
 import { SylphError } from '@sylph/model';
 import type { EngineDeps } from './deps.ts';
 import { resumeEvent } from './identity.ts';
+import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
+import { connect } from './operations/launch.ts';
 
 /** Host name inside a genesis; every sprite gets its own at its first start. */
 const genesisName = 'sprite';
@@ -24,14 +26,17 @@ export class GenesisLibrary {
     const guest = await this.#deps.catalog.guest();
     const { reason: _, ...machine } = await this.#deps.driver.machine(guest);
     const key = genesisKey({ image: image.digest, guest: guest.digest, shape, machine });
-    const ready = await this.#deps.store.genesis(key);
-    if (ready && (await this.#deps.store.damage(ready)) === undefined) return ready;
-    let building = this.#building.get(key);
-    if (!building) {
-      building = this.#build(key, image, guest.digest, shape, machine).finally(() => this.#building.delete(key));
-      this.#building.set(key, building);
+    let genesis = this.#building.get(key);
+    if (!genesis) {
+      genesis = this.#find(key, () => this.#build(key, image, guest.digest, shape, machine)).finally(() => this.#building.delete(key));
+      this.#building.set(key, genesis);
     }
-    return building;
+    return genesis;
+  }
+
+  async #find(key: string, build: () => Promise<Snapshot>): Promise<Snapshot> {
+    const ready = await this.#deps.store.genesis(key);
+    return ready && (await this.#deps.store.damage(ready)) === undefined ? ready : build();
   }
 
   async #build(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {
@@ -71,7 +76,7 @@ export class GenesisLibrary {
     const signal = AbortSignal.timeout(options.bootDeadlineMs);
     const vm = await driver.start({ spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine }, { signal });
     stack.defer(() => vm.end());
-    const channel = await channels.connect(vm.sockets, { deadlineMs: options.bootDeadlineMs, signal });
+    const channel = await connect(channels, vm, options.bootDeadlineMs, signal);
     stack.defer(() => channel.close());
     await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, { ...manifest, identity: genesisName }), { deadlineMs: options.resumeDeadlineMs });
     await warmUp(channel);
@@ -99,20 +104,24 @@ const warmUpCommands = [
   ['/bin/bash', '-c', 'true'],
 ];
 
-async function warmUp(channel: Awaited<ReturnType<EngineDeps['channels']['connect']>>): Promise<void> {
+/** Longest time one of them gets. */
+const warmUpDeadlineMs = 30_000;
+
+async function warmUp(channel: GuestChannel): Promise<void> {
   for (const [index, argv] of warmUpCommands.entries()) {
     const id = String(index + 1);
     const stream = channel.startProcess({ id, argv, path: argv[0] as string, env: { PATH: '/usr/bin:/bin' }, dir: '/', user: 'sprite', tty: null, stdin: false });
+    const deadline = setTimeout(() => stream.close(), warmUpDeadlineMs);
     try {
-      // An image without this program is fine: nothing needs it.
-      await stream.started.catch(() => undefined);
+      await stream.started;
       for await (const event of stream.events) if (event.type === 'exit') break;
+      await channel.forgetProcess(id);
     } catch {
-      // As above: the warm-up is an optimization, and a guest that cannot run it shows that at its first use.
+      // Nothing needs it: an image without this program is fine, and a guest that cannot run any shows that at its first use.
     } finally {
+      clearTimeout(deadline);
       stream.close();
     }
-    await channel.forgetProcess(id);
   }
 }
 

@@ -2,6 +2,8 @@ import type { SpriteActor } from './actor/actor.ts';
 
 /** Shortest time between two looks at one sprite: activity comes in bursts. */
 const minDelayMs = 50;
+/** Longest time a timer can run (it holds 31 bits); a sprite that may sleep later is looked at in between. */
+const maxDelayMs = 2 ** 31 - 1;
 
 /** When an awake sprite may sleep, ms from now; 0 = now; undefined = not by itself. */
 export function idleDelayMs(sprite: { idleTimeoutS: number; leases: number; clients: number; lastUseAt: number; lastOutputAt: number }, now: number): number | undefined {
@@ -11,28 +13,34 @@ export function idleDelayMs(sprite: { idleTimeoutS: number; leases: number; clie
 
 /**
  * Puts a sprite to sleep when nobody used it for its idle time: one timer per awake sprite, none for sleeping ones.
- * Awake while: a client is attached, a lease is held, or something printed or was used within the idle time.
+ * Awake while: a client is attached, a lease is held, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
  */
-export function watchIdle(actor: SpriteActor, signal: AbortSignal, sleep: () => Promise<unknown>): void {
+export function watchIdle(actor: SpriteActor, signal: AbortSignal, sleep: (isIdle: () => Promise<boolean>) => Promise<void>): void {
   let timer: NodeJS.Timeout | undefined;
+  const delayMs = async (): Promise<number | undefined> => {
+    const sessions = await actor.sessions();
+    return idleDelayMs({ idleTimeoutS: actor.row.idleTimeoutS, leases: actor.leases, lastUseAt: actor.lastUseAt, ...sessions.activity() }, performance.now());
+  };
   const look = async (): Promise<void> => {
+    const delay = await delayMs();
     clearTimeout(timer);
-    if (signal.aborted) return;
-    const delay = idleDelayMs({ idleTimeoutS: actor.row.idleTimeoutS, leases: actor.leases, lastUseAt: actor.lastUseAt, ...(await actor.sessions()).activity() }, performance.now());
     if (signal.aborted || delay === undefined) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => (delay > 0 ? void look() : void fallAsleep()), Math.max(delay, minDelayMs));
+    timer = setTimeout(delay > 0 ? lookAgain : () => void fallAsleep(), Math.min(Math.max(delay, minDelayMs), maxDelayMs));
+  };
+  const lookAgain = (): void => {
+    if (!signal.aborted) look().catch((error: unknown) => actor.log.error({ err: error }, 'it cannot be told whether a sprite is idle; it stays awake'));
   };
   const fallAsleep = async (): Promise<void> => {
     try {
-      await sleep();
+      await sleep(async () => (await delayMs()) === 0);
     } catch (error) {
       actor.log.error({ err: error }, 'idle sprite could not be put to sleep');
       actor.lastUseAt = performance.now();
-      void look();
     }
+    // It may have been used meanwhile.
+    lookAgain();
   };
-  actor.onActivity = () => void look();
+  actor.onActivity = lookAgain;
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
-  void look();
+  lookAgain();
 }

@@ -65,8 +65,8 @@ export interface SpriteService {
   getCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<Checkpoint>;
   /** Throws `checkpoint_in_use` for the one the present descends from. */
   deleteCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<void>;
-  /** Saves the present as an `auto-` checkpoint, then goes to the checkpoint. On failure the present is back and the error says so. */
-  restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId }>;
+  /** Saves the present as an `auto-` checkpoint, then goes to the checkpoint. On failure the present is back and the error says so. `savedAs` is undefined when there was no present that could be read. */
+  restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }>;
 
   /** Wakes the sprite if need be and holds it awake. */
   use(org: OrgRow, name: string, options?: { signal?: AbortSignal }): Promise<SpriteLease>;

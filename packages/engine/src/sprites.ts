@@ -1,15 +1,16 @@
-import { randomUUID } from 'node:crypto';
-
-import { SylphError, type Checkpoint, type CheckpointId, type CreateSpriteRequest, type ForkRequest, type PublicStatus, type SpriteId, type UpdateSpriteRequest } from '@sylph/model';
-import { restingState, SpriteActor, viewOf } from './actor/actor.ts';
+import { SylphError, type Checkpoint, type CheckpointId, type CreateSpriteRequest, type ForkRequest, type PublicStatus, type UpdateSpriteRequest } from '@sylph/model';
+import { restingState, viewOf, type SpriteActor } from './actor/actor.ts';
+import { ActorRegistry } from './actor/registry.ts';
+import { checkpointView } from './checkpoint-view.ts';
 import type { EngineDeps } from './deps.ts';
 import { GenesisLibrary } from './genesis.ts';
 import { shapeFrom } from './host-limits.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
-import type { CheckpointRow, OrgRow, SpriteRow } from './interfaces/repository.ts';
+import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
 import type { CaptureReport } from './interfaces/vm-driver.ts';
 import { checkpointSprite, removeCheckpoint } from './operations/checkpoint.ts';
+import { createSprite, type NewSprite } from './operations/create.ts';
 import { deleteSprite } from './operations/delete.ts';
 import { openOrigin } from './operations/fork.ts';
 import { restartSprite } from './operations/restart.ts';
@@ -28,13 +29,15 @@ const wakesPerUse = 3;
 export class Sprites implements SpriteService {
   readonly #deps: EngineDeps;
   readonly #genesis: GenesisLibrary;
-  /** Actors of sprites that are awake or have a command under way. */
-  readonly #actors = new Map<SpriteId, SpriteActor>();
+  readonly #actors: ActorRegistry;
+  /** Sprites with a command under way that makes them run. */
+  readonly #starting = new Set<SpriteActor>();
   #closing = false;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
     this.#genesis = new GenesisLibrary(deps);
+    this.#actors = new ActorRegistry(deps);
   }
 
   /** Sweeps the pool and finds out what became of sprites the last daemon left awake. Call once, before anything else. Returns notices for the log and the person. */
@@ -55,16 +58,15 @@ export class Sprites implements SpriteService {
   async #recoverOne(row: SpriteRow): Promise<string[]> {
     const org = await this.#deps.repository.org(row.orgId);
     if (!org) return [`${row.name}: its organization is missing`];
-    const actor = this.#adopt(row, org);
-    try {
-      const notice = await actor.enqueue(undefined, () => recoverSprite(actor));
-      return notice === undefined ? [] : [notice];
-    } catch (error) {
-      actor.log.error({ err: error }, 'sprite could not be recovered');
-      return [`${row.name}: could not be recovered: ${SylphError.from(error).message}`];
-    } finally {
-      this.#release(actor);
-    }
+    return this.#actors.with(row, org, async (actor) => {
+      try {
+        const notice = await actor.enqueue(undefined, () => recoverSprite(actor));
+        return notice === undefined ? [] : [notice];
+      } catch (error) {
+        actor.log.error({ err: error }, 'sprite could not be recovered');
+        return [`${row.name}: could not be recovered: ${SylphError.from(error).message}; its next use tries again`];
+      }
+    });
   }
 
   /** Boots the genesis of the default image and shape, so that the first create need not wait. */
@@ -76,10 +78,10 @@ export class Sprites implements SpriteService {
   /** Ends the engine: awake sprites are put to sleep, or left running for the next daemon to adopt. */
   async close(how: 'suspend' | 'leave'): Promise<void> {
     this.#closing = true;
-    const actors = [...this.#actors.values()].values();
+    const actors = this.#actors.all().values();
     await Promise.all(
       Array.from({ length: this.#deps.options.parallelism }, async () => {
-        for (const actor of actors) await this.#closeOne(actor, how).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'));
+        for (const actor of actors) await this.#closeOne(actor, how).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be let go of in order'));
       }),
     );
     this.#actors.clear();
@@ -87,7 +89,7 @@ export class Sprites implements SpriteService {
 
   async #closeOne(actor: SpriteActor, how: 'suspend' | 'leave'): Promise<void> {
     await actor.enqueue(undefined, async () => {
-      if (actor.awake && how === 'suspend') await suspendSprite(actor, { reason: null, then: 'asleep' }).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'));
+      if (actor.awake && how === 'suspend') await suspendSprite(actor, { then: 'asleep' }).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'));
       const { awake } = actor;
       if (awake) {
         awake.watch.abort();
@@ -117,7 +119,8 @@ export class Sprites implements SpriteService {
     }
     const shape = shapeFrom(request.config ?? {}, (await store.capacity()).totalBytes);
     const genesis = await this.#genesis.get(image, shape);
-    return this.#insert(org, request.name, genesis, { request, parent: undefined });
+    const [view] = await this.#make([{ org, name: request.name, request, parent: undefined }], genesis);
+    return view as SpriteView;
   }
 
   async get(org: OrgRow, name: string): Promise<SpriteView> {
@@ -150,7 +153,7 @@ export class Sprites implements SpriteService {
   }
 
   async delete(org: OrgRow, name: string): Promise<void> {
-    await this.#with(org, name, (actor) => actor.command('delete', { join: true }, () => deleteSprite(actor)));
+    await this.#with(org, name, (actor) => actor.command('delete', { key: 'delete' }, () => deleteSprite(actor)));
   }
 
   start(org: OrgRow, name: string): Promise<SpriteView> {
@@ -159,8 +162,8 @@ export class Sprites implements SpriteService {
 
   suspend(org: OrgRow, name: string): Promise<SpriteView> {
     return this.#with(org, name, (actor) =>
-      actor.command('suspend', { join: true, noop: () => actor.view }, async () => {
-        await suspendSprite(actor, { reason: null, then: 'asleep' });
+      actor.command('suspend', { key: 'suspend', noop: () => actor.view }, async () => {
+        await suspendSprite(actor, { then: 'asleep' });
         return actor.view;
       }),
     );
@@ -168,8 +171,8 @@ export class Sprites implements SpriteService {
 
   restart(org: OrgRow, name: string): Promise<SpriteView> {
     return this.#with(org, name, (actor) =>
-      actor.command('restart', { join: true }, async () => {
-        await restartSprite(actor, { reason: 'the sprite was restarted' });
+      actor.command('restart', { key: 'restart' }, async () => {
+        await this.#admit(actor, () => restartSprite(actor, { reason: 'the sprite was restarted' }));
         return actor.view;
       }),
     );
@@ -177,9 +180,9 @@ export class Sprites implements SpriteService {
 
   upgrade(org: OrgRow, name: string): Promise<SpriteView> {
     return this.#with(org, name, (actor) =>
-      actor.command('upgrade', { join: true }, async () => {
+      actor.command('upgrade', { key: 'upgrade' }, async () => {
         const guest = await this.#deps.catalog.guest();
-        await restartSprite(actor, { reason: 'the sprite was upgraded', guestDigest: guest.digest });
+        await this.#admit(actor, () => restartSprite(actor, { reason: 'the sprite was upgraded', guestDigest: guest.digest }));
         return actor.view;
       }),
     );
@@ -192,7 +195,7 @@ export class Sprites implements SpriteService {
   async check(org: OrgRow, name: string): Promise<{ view: SpriteView; healthy: boolean; reason?: string; elapsedMs: number }> {
     const row = await this.#row(org, name);
     const began = performance.now();
-    const actor = this.#actors.get(row.id);
+    const actor = this.#actors.find(row.id);
     const view = this.#viewOf(row, org);
     if (!actor?.awake) {
       const healthy = view.state !== 'failed';
@@ -213,16 +216,15 @@ export class Sprites implements SpriteService {
 
   async checkpoint(org: OrgRow, name: string, options: { comment: string }): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }> {
     return this.#with(org, name, async (actor) => {
-      const { row, report } = await actor.command('checkpoint', { join: false }, () => checkpointSprite(actor, options));
-      return { checkpoint: await this.#checkpointView(row), report };
+      const { row, report } = await actor.command('checkpoint', {}, () => checkpointSprite(actor, options));
+      return { checkpoint: checkpointView(row, await this.#deps.repository.checkpoints(actor.id)), report };
     });
   }
 
   async checkpoints(org: OrgRow, name: string): Promise<Checkpoint[]> {
     const row = await this.#row(org, name);
     const rows = await this.#deps.repository.checkpoints(row.id);
-    const byId = new Map(rows.map((checkpoint) => [checkpoint.id, checkpoint]));
-    return rows.map((checkpoint) => checkpointView(checkpoint, byId));
+    return rows.map((checkpoint) => checkpointView(checkpoint, rows));
   }
 
   async getCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<Checkpoint> {
@@ -243,127 +245,87 @@ export class Sprites implements SpriteService {
     );
   }
 
-  async restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId }> {
+  async restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }> {
     return this.#with(org, name, async (actor) => {
-      const savedAs = await actor.command('restore', { join: false }, () => restoreSprite(actor, id, options, progress));
+      const savedAs = await actor.command('restore', {}, () => this.#admit(actor, () => restoreSprite(actor, id, options, progress)));
       return { view: actor.view, savedAs };
     });
   }
 
-  async use(org: OrgRow, name: string, options: { signal?: AbortSignal } = {}): Promise<SpriteLease> {
-    const row = await this.#row(org, name);
-    const actor = this.#actors.get(row.id) ?? this.#adopt(row, org);
-    // The lease is taken before the wake: it keeps the actor and, once awake, the sprite from going away under it.
-    actor.leases++;
-    let released = false;
-    const release = (): void => {
-      if (released) return;
-      released = true;
-      actor.leases--;
-      actor.lastUseAt = performance.now();
-      actor.onActivity();
-      this.#release(actor);
-    };
-    try {
-      for (let wake = 1; actor.state !== 'running' || !actor.awake; wake++) {
-        if (wake > wakesPerUse) throw new SylphError('illegal_state', `sprite ${name} was put to sleep while it was being used`);
-        await withAbort(this.#wake(actor, 'use'), options.signal);
+  use(org: OrgRow, name: string, options: { signal?: AbortSignal } = {}): Promise<SpriteLease> {
+    return this.#with(org, name, async (actor) => {
+      // The lease is taken before the wake: it keeps the actor and, once awake, the sprite from going away under it.
+      const release = this.#actors.lease(actor);
+      try {
+        options.signal?.throwIfAborted();
+        const sessions = await actor.sessions();
+        for (let wake = 1; actor.state !== 'running' || !actor.awake; wake++) {
+          if (wake > wakesPerUse) throw new SylphError('illegal_state', `sprite ${name} was put to sleep while it was being used`);
+          await withAbort(this.#wake(actor, 'use'), options.signal);
+        }
+        return { view: actor.view, sessions, channel: actor.awake.channel, [Symbol.dispose]: release };
+      } catch (error) {
+        release();
+        throw error;
       }
-      const { awake } = actor;
-      return { view: actor.view, sessions: await actor.sessions(), channel: awake.channel, [Symbol.dispose]: release };
-    } catch (error) {
-      release();
-      throw error;
-    }
+    });
   }
 
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
-    const row = await this.#row(org, name);
-    if (row.lastState === 'new' || row.lastState === 'disk') return undefined;
-    const actor = this.#actors.get(row.id);
-    if (actor) return actor.sessions();
-    return this.#with(org, name, (opened) => opened.sessions());
+    return this.#with(org, name, async (actor) => (actor.row.lastState === 'new' || actor.row.lastState === 'disk' ? undefined : actor.sessions()));
   }
 
   async #forkInto(org: OrgRow, name: string, checkpoint: CheckpointId | undefined, names: string[], request: Partial<CreateSpriteRequest>): Promise<SpriteView[]> {
     for (const wanted of names) if (await this.#deps.repository.spriteByName(org.id, wanted)) throw nameTaken(wanted);
     return this.#with(org, name, (actor) =>
-      actor.command('fork', { join: false }, async () => {
+      actor.command('fork', {}, async () => {
         await using origin = await openOrigin(actor, checkpoint);
-        const made: SpriteView[] = [];
-        try {
-          for (const wanted of names) {
-            made.push(await this.#insert(org, wanted, origin.snapshot, { request: { ...request, name: wanted }, parent: { row: actor.row, checkpoint: origin.checkpoint } }));
-            await this.#deps.failpoints.hit('fork.one-created');
-          }
-        } catch (error) {
-          for (const view of made) await this.delete(org, view.row.name);
-          throw error;
-        }
-        return made;
+        // Sessions may have been started since this actor last read its row; their numbers are in the capture.
+        await actor.reload();
+        const parent = { row: actor.row, checkpoint: origin.checkpoint };
+        return await this.#make(names.map((wanted) => ({ org, name: wanted, request, parent })), origin.snapshot);
       }),
     );
   }
 
-  /** Files first, row last: a daemon that dies in between leaves files the sweep removes. */
-  async #insert(org: OrgRow, name: string, snapshot: Snapshot, how: { request: Partial<CreateSpriteRequest>; parent: { row: SpriteRow; checkpoint: CheckpointId | null } | undefined }): Promise<SpriteView> {
-    const { store, repository, failpoints, options } = this.#deps;
-    const { request, parent } = how;
-    const id: SpriteId = `sprite-${randomUUID()}`;
-    await store.createSprite(id, snapshot);
+  /** Makes sprites from one snapshot: all or none. */
+  async #make(sprites: readonly NewSprite[], snapshot: Snapshot): Promise<SpriteView[]> {
+    const made: SpriteView[] = [];
     try {
-      await failpoints.hit('create.before-row');
-      const now = new Date().toISOString();
-      const row = await repository.insertSprite(
-        {
-          id,
-          orgId: org.id,
-          name,
-          createdAt: now,
-          updatedAt: now,
-          labels: request.labels ?? parent?.row.labels ?? [],
-          urlAuth: request.url_settings?.auth ?? 'sprite',
-          privateAccess: request.url_settings?.private_access ?? 'org_users',
-          environment: request.environment ?? parent?.row.environment ?? {},
-          shape: snapshot.manifest.shape,
-          idleTimeoutS: request.idle_timeout_s ?? parent?.row.idleTimeoutS ?? options.defaultIdleTimeoutS,
-          imageName: snapshot.manifest.image.name,
-          imageDigest: snapshot.manifest.image.digest,
-          parentSpriteId: parent?.row.id ?? null,
-          parentCheckpoint: parent?.checkpoint ?? null,
-          currentCheckpoint: null,
-          nextCheckpoint: 0,
-          nextSession: parent?.row.nextSession ?? 1,
-          lastState: parent ? snapshot.manifest.kind : 'new',
-          reason: null,
-          lastRunningAt: null,
-          lastWarmingAt: null,
-          lastStart: null,
-        },
-        options.uidBase + 1,
-      );
-      await failpoints.hit('create.after-row');
-      return viewOf(row, org, restingState(row), null);
+      for (const sprite of sprites) {
+        const row = await createSprite(this.#deps, sprite, snapshot);
+        made.push(viewOf(row, sprite.org, restingState(row), null));
+        if (sprite.parent) await this.#deps.failpoints.hit('fork.one-created');
+      }
+      return made;
     } catch (error) {
-      await store.removeSprite(id);
+      for (const { row, org } of made) await this.delete(org, row.name).catch((thrown: unknown) => this.#deps.log.error({ err: thrown, sprite: row.name }, 'a sprite of a failed fork could not be removed'));
       throw error;
     }
   }
 
   /** Makes a sprite run, joining a start under way. */
-  async #wake(actor: SpriteActor, command: 'start' | 'use' | 'recover'): Promise<SpriteView> {
-    if (command !== 'recover' && actor.state === 'failed') throw actor.refusal(command);
-    const { maxAwake } = this.#deps.options;
-    return actor.enqueue('start', async () => {
-      if (actor.awake) return actor.view;
-      if (this.#closing) throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
-      if (maxAwake > 0 && [...this.#actors.values()].filter(({ awake }) => awake).length >= maxAwake) {
-        throw new SylphError('too_many_sprites', `${maxAwake} sprites are awake, as many as this host allows`, { hint: 'Suspend one, or wait until one goes to sleep.' });
-      }
-      if (actor.state === 'deleting') throw actor.refusal('use');
-      await startSprite(actor);
+  #wake(actor: SpriteActor, command: 'start' | 'use' | 'recover'): Promise<SpriteView> {
+    return actor.command(command, { key: command === 'recover' ? 'recover' : 'start', noop: () => actor.view }, async () => {
+      if (!actor.awake) await this.#admit(actor, () => startSprite(actor));
       return actor.view;
     });
+  }
+
+  /** Does what makes a sprite run, if one more may run. */
+  async #admit<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
+    if (this.#closing) throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
+    const { maxAwake } = this.#deps.options;
+    const others = this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other)));
+    if (maxAwake > 0 && !actor.awake && others.length >= maxAwake) {
+      throw new SylphError('too_many_sprites', `${maxAwake} sprites are awake, as many as this host allows`, { hint: 'Suspend one, or wait until one goes to sleep.' });
+    }
+    this.#starting.add(actor);
+    try {
+      return await work();
+    } finally {
+      this.#starting.delete(actor);
+    }
   }
 
   async #row(org: OrgRow, name: string): Promise<SpriteRow> {
@@ -373,58 +335,12 @@ export class Sprites implements SpriteService {
   }
 
   async #with<T>(org: OrgRow, name: string, work: (actor: SpriteActor) => Promise<T>): Promise<T> {
-    const row = await this.#row(org, name);
-    const actor = this.#actors.get(row.id) ?? this.#adopt(row, org);
-    actor.holds++;
-    try {
-      return await work(actor);
-    } finally {
-      actor.holds--;
-      this.#release(actor);
-    }
-  }
-
-  #adopt(row: SpriteRow, org: OrgRow): SpriteActor {
-    const actor = new SpriteActor(this.#deps, row, org);
-    actor.onSettled = () => this.#release(actor);
-    this.#actors.set(row.id, actor);
-    return actor;
-  }
-
-  /** Sleeping sprites are rows and files only. */
-  #release(actor: SpriteActor): void {
-    if (!actor.dispensable || this.#actors.get(actor.id) !== actor) return;
-    this.#actors.delete(actor.id);
-    actor.closeSessions().catch((error: unknown) => actor.log.error({ err: error }, 'journals could not be closed'));
+    return this.#actors.with(await this.#row(org, name), org, work);
   }
 
   #viewOf(row: SpriteRow, org: OrgRow): SpriteView {
-    return this.#actors.get(row.id)?.view ?? viewOf(row, org, restingState(row), null);
+    return this.#actors.find(row.id)?.view ?? viewOf(row, org, restingState(row), null);
   }
-
-  async #checkpointView(row: CheckpointRow): Promise<Checkpoint> {
-    const rows = await this.#deps.repository.checkpoints(row.spriteId);
-    return checkpointView(row, new Map(rows.map((checkpoint) => [checkpoint.id, checkpoint])));
-  }
-}
-
-/** Ancestors told of one checkpoint. */
-const maxHistory = 100;
-
-function checkpointView(row: CheckpointRow, byId: ReadonlyMap<string, CheckpointRow>): Checkpoint {
-  const history: string[] = [];
-  for (let parent = row.parent; parent !== null && history.length < maxHistory; parent = byId.get(parent)?.parent ?? null) history.push(parent);
-  return {
-    id: row.id,
-    create_time: row.createdAt,
-    comment: row.comment,
-    history,
-    is_auto: row.isAuto,
-    source_id: row.parent,
-    health: row.damaged ? 'damaged' : '',
-    kind: row.kind,
-    size_bytes: row.sizeBytes,
-  };
 }
 
 function nameTaken(name: string): SylphError {
@@ -438,6 +354,12 @@ function checkpointNotFound(name: string, id: string): SylphError {
 /** The work goes on; only the waiting ends. */
 async function withAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
-  const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(SylphError.from(signal.reason)), { once: true }));
-  return Promise.race([work, aborted]);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(SylphError.from(signal.reason));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

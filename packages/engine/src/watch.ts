@@ -1,7 +1,10 @@
+import { SylphError } from '@sylph/model';
 import type { SpriteActor } from './actor/actor.ts';
 import type { AwakeVm } from './actor/awake.ts';
 import { watchIdle } from './idle.ts';
-import { restFromVm } from './operations/launch.ts';
+import type { GuestChannel } from './interfaces/guest-channel.ts';
+import { connect } from './operations/launch.ts';
+import { settle } from './operations/settle.ts';
 import { suspendSprite } from './operations/suspend.ts';
 
 /** How often an awake sprite's agent is asked whether it lives, and what counts as silence. An emulated guest under load answers late. */
@@ -14,57 +17,71 @@ const reopenDeadlineMs = 20_000;
 /** Watches an awake VM: its end, its agent, its idleness. All watches end with `awake.watch`. */
 export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
   void awake.vm.ended.then((end) => {
-    if (actor.awake !== awake || awake.watch.signal.aborted) return;
-    actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
+    if (actor.awake === awake) actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
   });
   watchChannel(actor, awake);
-  watchIdle(actor, awake.watch.signal, () =>
+  watchIdle(actor, awake.watch.signal, (isIdle) =>
     actor.enqueue('idle', async () => {
-      if (actor.awake !== awake || actor.leases > 0 || (await actor.sessions()).activity().clients > 0) return;
-      await suspendSprite(actor, { reason: null, then: 'asleep' });
+      if (actor.awake === awake && (await isIdle())) await suspendSprite(actor, { then: 'asleep' });
     }),
   );
+}
+
+/** Connects the sessions of a VM that is the sprite now. Throws when its agent cannot be reached even by a new channel: then the sprite is at rest with the reason. */
+export async function connectSessions(actor: SpriteActor, awake: AwakeVm): Promise<void> {
+  const { channel } = awake;
+  try {
+    await (await actor.sessions()).connect(channel);
+  } catch (error) {
+    await reopenChannel(actor, awake, channel, `its sessions could not be connected: ${SylphError.from(error).message}`);
+    if (actor.awake !== awake) throw new SylphError('agent_failed', `sprite ${actor.row.name} started and was lost: ${actor.row.reason}`, { cause: error });
+  }
 }
 
 function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   const { channel } = awake;
   const { signal } = awake.watch;
   let silences = 0;
+  let over = false;
   let timer: NodeJS.Timeout;
-  const reopen = (reason: string): void => {
+  const end = (): void => {
+    over = true;
     clearTimeout(timer);
-    if (signal.aborted || awake.channel !== channel) return;
-    actor.background('reaching the agent again', () => reopenChannel(actor, awake, reason));
+  };
+  const reopen = (reason: string): void => {
+    if (over) return;
+    end();
+    actor.background('reaching the agent again', () => reopenChannel(actor, awake, channel, reason));
   };
   const ask = async (): Promise<void> => {
     try {
       await channel.ping({ deadlineMs: pingDeadlineMs });
       silences = 0;
     } catch (error) {
-      if (++silences >= silencesAllowed) return reopen(`its agent stopped answering: ${error instanceof Error ? error.message : String(error)}`);
+      if (++silences >= silencesAllowed) return reopen(`its agent stopped answering: ${SylphError.from(error).message}`);
     }
-    if (!signal.aborted) timer = setTimeout(() => void ask(), pingIntervalMs);
+    if (!over) timer = setTimeout(() => void ask(), pingIntervalMs);
   };
   timer = setTimeout(() => void ask(), pingIntervalMs);
-  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  signal.addEventListener('abort', end, { once: true });
   void channel.broken.then(reopen);
 }
 
-async function reopenChannel(actor: SpriteActor, awake: AwakeVm, reason: string): Promise<void> {
-  if (actor.awake !== awake) return;
+/** Opens the way to the agent anew, unless that has happened. When the agent cannot be reached the sprite is brought to rest. */
+async function reopenChannel(actor: SpriteActor, awake: AwakeVm, channel: GuestChannel, reason: string): Promise<void> {
+  if (actor.awake !== awake || awake.channel !== channel) return;
   actor.log.warn({ reason }, 'the way to the agent is opened anew');
   const sessions = await actor.sessions();
   await sessions.disconnect();
-  await awake.channel.close();
+  await channel.close();
   try {
-    const channel = await actor.deps.channels.connect(awake.vm.sockets, { deadlineMs: reopenDeadlineMs, signal: AbortSignal.timeout(reopenDeadlineMs) });
-    await channel.open({ deadlineMs: reopenDeadlineMs });
-    awake.channel = channel;
-    await sessions.connect(channel);
-    watchChannel(actor, awake);
+    awake.channel = await connect(actor.deps.channels, awake.vm, reopenDeadlineMs);
+    await awake.channel.open({ deadlineMs: reopenDeadlineMs });
+    await sessions.connect(awake.channel);
   } catch (error) {
-    await afterDeath(actor, awake, `${reason}, and it could not be reached again: ${error instanceof Error ? error.message : String(error)}`);
+    return afterDeath(actor, awake, `${reason}, and it could not be reached again: ${SylphError.from(error).message}`);
   }
+  watchChannel(actor, awake);
 }
 
 /** The VM is gone or useless: what is left is its disk, as a power cut leaves it. The next use boots it. */
@@ -72,14 +89,9 @@ async function afterDeath(actor: SpriteActor, awake: AwakeVm, reason: string): P
   if (actor.awake !== awake) return;
   actor.awake = undefined;
   awake.watch.abort();
-  const sessions = await actor.sessions();
-  await sessions.disconnect();
+  await (await actor.sessions()).disconnect();
   await awake.channel.close();
   await awake.vm.end();
-  await actor.deps.network.detach(actor.id);
-  await sessions.lose(reason);
-  await restFromVm(actor, awake.dir);
-  await actor.update({ lastState: 'disk', reason });
-  actor.transition('asleep');
+  await settle(actor, reason);
   actor.log.error({ reason }, 'sprite lost its VM; it boots from its disk at the next use');
 }

@@ -17,6 +17,16 @@ export function viewOf(row: SpriteRow, org: OrgRow, state: SpriteState, agentVer
   return { row, org, state, status: publicStatus(state, rest), agentVersion };
 }
 
+/** What frames every command of an actor. */
+export interface ActorHooks {
+  /** In its turn, before the lifecycle table is asked. */
+  beforeCommand(actor: SpriteActor): Promise<void>;
+  /** In its turn, when it failed. Never rejects. */
+  afterFailure(actor: SpriteActor, error: unknown): Promise<void>;
+  /** It has ended: the actor may be dispensable now. */
+  onSettled(actor: SpriteActor): void;
+}
+
 /**
  * One sprite's life: its state, its VM while it is awake, its sessions, and the queue that lets one command run at a time. What the commands do lies in `operations/`.
  * An actor exists while its sprite is awake or a command runs; sleeping sprites are rows and files only.
@@ -25,25 +35,27 @@ export class SpriteActor {
   readonly deps: EngineDeps;
   readonly org: OrgRow;
   readonly log: Logger;
+  readonly hooks: ActorHooks;
   readonly #queue = new CommandQueue();
   #row: SpriteRow;
   #state: SpriteState;
+  #fresh: Promise<void> | undefined;
   #sessions: Promise<SpriteSessions> | undefined;
+  #closed: Promise<void> = Promise.resolve();
   /** The VM while one serves. */
   awake: AwakeVm | undefined;
   /** Uses under way, which hold the sprite awake. */
   leases = 0;
   /** Calls that have this actor in hand. */
   holds = 0;
-  /** Called when a command has ended: the actor may be dispensable now. */
-  onSettled: () => void = () => undefined;
   /** Monotonic time of the last use, ms. */
   lastUseAt = performance.now();
   /** Called whenever the sprite's activity may have changed. */
   onActivity: () => void = () => undefined;
 
-  constructor(deps: EngineDeps, row: SpriteRow, org: OrgRow) {
+  constructor(deps: EngineDeps, row: SpriteRow, org: OrgRow, hooks: ActorHooks) {
     this.deps = deps;
+    this.hooks = hooks;
     this.org = org;
     this.#row = row;
     this.#state = restingState(row);
@@ -66,27 +78,41 @@ export class SpriteActor {
     return viewOf(this.#row, this.org, this.#state, this.awake?.channel.hello.agent ?? null);
   }
 
-  /** Nothing holds this actor in memory. */
-  get dispensable(): boolean {
-    return this.#queue.idle && this.awake === undefined && this.leases === 0 && this.holds === 0;
+  /** Somebody has it in hand, or it has a VM. */
+  get held(): boolean {
+    return this.awake !== undefined || this.leases > 0 || this.holds > 0;
   }
 
-  /** Runs a command in its turn, if the lifecycle table lets it run then. `noop` is what an unnecessary command answers. Equal commands join when they have a `key`. */
-  async command<T>(name: SpriteCommand, options: { join: boolean; noop?: () => T }, work: () => Promise<T>): Promise<T> {
-    const turn = this.enqueue(options.join ? name : undefined, async () => {
+  /** Nothing keeps this actor in memory. */
+  get dispensable(): boolean {
+    return this.#queue.idle && !this.held;
+  }
+
+  /**
+   * Runs a command in its turn, if the lifecycle table lets it run then. `noop` is what an unnecessary command answers; without it the work is done again. Neighbours with an equal `key` join.
+   */
+  command<T>(name: SpriteCommand, options: { key?: string; noop?: () => T }, work: () => Promise<T>): Promise<T> {
+    return this.enqueue(options.key, async () => {
+      if (name !== 'delete') await this.hooks.beforeCommand(this);
       const verdict = lifecycle[name][this.#state];
       if (verdict === 'noop' && options.noop) return options.noop();
       if (verdict === 'refuse') throw this.refusal(name);
       return work();
     });
-    return turn;
   }
 
   /** Runs work in its turn, whatever the state. */
   enqueue<T>(key: string | undefined, work: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.run(key, work);
+    const turn = this.#queue.run(key, async () => {
+      try {
+        return await work();
+      } catch (error) {
+        await this.hooks.afterFailure(this, error);
+        throw error;
+      }
+    });
     if (turn === undefined) return Promise.reject(new SylphError('illegal_state', `too many commands wait for sprite ${this.#row.name}`, { hint: 'Wait for the ones under way.' }));
-    const settled = (): void => this.onSettled();
+    const settled = (): void => this.hooks.onSettled(this);
     void turn.then(settled, settled);
     return turn;
   }
@@ -117,26 +143,53 @@ export class SpriteActor {
     this.#row = await this.deps.repository.updateSprite(this.id, patch);
   }
 
-  /** Reads the row again after a counter was taken or somebody else wrote it. */
+  /** Reads the row again: counters are taken past this actor. Throws `sprite_not_found`. */
   async reload(): Promise<void> {
-    this.#row = (await this.deps.repository.sprite(this.id)) ?? this.#row;
+    const row = await this.deps.repository.sprite(this.id);
+    if (!row) throw new SylphError('sprite_not_found', 'sprite not found', { hint: `Sprite ${this.#row.name} was deleted just now.` });
+    this.#row = row;
+  }
+
+  /** To be awaited before the first use: the row given may be older than the last words of an actor before this one. */
+  fresh(): Promise<void> {
+    this.#fresh ??= this.reload().then(() => {
+      this.#state = restingState(this.#row);
+    });
+    return this.#fresh;
   }
 
   /** The sprite's sessions, opened at first use. */
   sessions(): Promise<SpriteSessions> {
-    this.#sessions ??= this.deps.keeper.open({
-      spriteId: this.id,
-      dir: this.deps.store.sessionsDir(this.id),
-      nextId: async () => String(await this.deps.repository.takeCounter(this.id, 'nextSession')),
-      onActivity: () => this.onActivity(),
-    });
+    this.#sessions ??= this.#openSessions();
     return this.#sessions;
   }
 
-  /** Closes the journals. */
-  async closeSessions(): Promise<void> {
+  /** Whether its journals are open. */
+  get hasSessions(): boolean {
+    return this.#sessions !== undefined;
+  }
+
+  /** Closes the journals. Whoever asks for them meanwhile waits and opens them anew. */
+  closeSessions(): Promise<void> {
     const sessions = this.#sessions;
     this.#sessions = undefined;
-    await (await sessions)?.[Symbol.asyncDispose]();
+    if (sessions) this.#closed = sessions.then((open) => open[Symbol.asyncDispose]());
+    return this.#closed;
+  }
+
+  async #openSessions(): Promise<SpriteSessions> {
+    // A failure to close was told to whoever closed them.
+    await this.#closed.catch(() => undefined);
+    try {
+      return await this.deps.keeper.open({
+        spriteId: this.id,
+        dir: this.deps.store.sessionsDir(this.id),
+        nextId: async () => String(await this.deps.repository.takeCounter(this.id, 'nextSession')),
+        onActivity: () => this.onActivity(),
+      });
+    } catch (error) {
+      this.#sessions = undefined;
+      throw error;
+    }
   }
 }

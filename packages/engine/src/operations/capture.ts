@@ -1,11 +1,12 @@
 import type { SnapshotManifest } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
-import type { SnapshotDraft } from '../interfaces/pool-store.ts';
+import type { Snapshot, SnapshotDraft } from '../interfaces/pool-store.ts';
 import type { SessionPosition } from '../interfaces/session-keeper.ts';
 import type { CaptureReport } from '../interfaces/vm-driver.ts';
-import { quiesceDeadlineMs } from './suspend.ts';
 
+/** Time the guest gets to flush before a capture. It is a courtesy: a memory snapshot is whole without it, and a hung guest must not keep a sprite awake. */
+const quiesceDeadlineMs = 5_000;
 /** No capture of any size takes longer on a disk that works. */
 const captureDeadlineMs = 10 * 60_000;
 
@@ -48,4 +49,13 @@ export async function exportJournals(actor: SpriteActor, draft: SnapshotDraft, p
   if (positions.length === 0) return;
   const sessions = await actor.sessions();
   await sessions.exportTo(await draft.makeSessionsDir(), positions);
+}
+
+/** Copies what a sprite rests on into a draft and commits it: links and reflinks only. Its journals lie with the sprite, so they are put beside the copy. */
+export async function copyRest(actor: SpriteActor, draft: SnapshotDraft, rest: Snapshot): Promise<Snapshot> {
+  await actor.deps.store.fillFromSnapshot(draft, rest);
+  const positions = (await actor.sessions()).positions();
+  const alive = positions.filter(({ id }) => rest.manifest.sessions.some((saved) => saved.id === id));
+  await exportJournals(actor, draft, alive);
+  return draft.commit({ ...rest.manifest, sessions: alive });
 }

@@ -2,7 +2,8 @@ import { SylphError, type Digest } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import { resumeEvent } from '../identity.ts';
-import type { Snapshot, VmDir } from '../interfaces/pool-store.ts';
+import type { ChannelFactory, GuestChannel } from '../interfaces/guest-channel.ts';
+import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Vm } from '../interfaces/vm-driver.ts';
 
 /** How to start: the snapshot with its memory, or only its disk, into another guest where one is given. */
@@ -21,8 +22,9 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   const deadline = AbortSignal.timeout(plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs);
   await using undo = new AsyncDisposableStack();
   const { uid } = actor.row;
-  const [attachment, { reason: _, ...machine }] = await Promise.all([network.attach(actor.id, uid), driver.machine(await catalog.guest())]);
   undo.defer(() => network.detach(actor.id));
+  const attachment = await network.attach(actor.id, uid);
+  const { reason: _, ...machine } = await driver.machine(await catalog.guest());
   const dir = await store.openVm(actor.id, plan.snapshot, { uid, memory: plan.memory, ...(plan.guestDigest === undefined ? {} : { guestDigest: plan.guestDigest }) });
   undo.defer(() => store.removeVm(dir));
   const manifest = await store.vmManifest(dir);
@@ -40,7 +42,7 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   );
   undo.defer(() => vm.end());
   await failpoints.hit('start.vm-running');
-  const channel = await untilEnd(vm, channels.connect(vm.sockets, { deadlineMs: plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs, signal: deadline }));
+  const channel = await connect(channels, vm, plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs, deadline);
   undo.defer(() => channel.close());
   await untilEnd(vm, channel.resume(resumeEvent({ id: actor.id, name: actor.row.name }, manifest), { deadlineMs: options.resumeDeadlineMs }));
   await failpoints.hit('start.agent-answered');
@@ -48,8 +50,22 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   return { vm, dir, manifest: { ...manifest, identity: actor.id, machine }, channel, watch: new AbortController() };
 }
 
+/** Connects to a VM's agent, but waits neither beyond the deadline nor beyond the VM's life. */
+export async function connect(channels: ChannelFactory, vm: Vm, deadlineMs: number, signal: AbortSignal = AbortSignal.timeout(deadlineMs)): Promise<GuestChannel> {
+  const given = new AbortController();
+  const connecting = channels.connect(vm.sockets, { deadlineMs, signal: AbortSignal.any([signal, given.signal]) });
+  try {
+    return await untilEnd(vm, connecting);
+  } catch (error) {
+    given.abort(error);
+    // It may have been made just then; its own failure is of no interest to anyone.
+    void connecting.then((late) => late.close()).catch(() => undefined);
+    throw error;
+  }
+}
+
 /** Waits for something of the guest, but not beyond the VM's life. */
-export async function untilEnd<T>(vm: Vm, work: Promise<T>): Promise<T> {
+async function untilEnd<T>(vm: Vm, work: Promise<T>): Promise<T> {
   const ended = vm.ended.then((end) => {
     throw new SylphError('vm_failed', `the VM ended: ${end.reason}`);
   });
@@ -63,15 +79,4 @@ export async function dismantle(actor: SpriteActor, awake: AwakeVm): Promise<voi
   await awake.vm.end();
   await actor.deps.network.detach(actor.id);
   await actor.deps.store.removeVm(awake.dir);
-}
-
-/** The disk of a VM that is gone becomes what the sprite rests on. */
-export async function restFromVm(actor: SpriteActor, dir: VmDir): Promise<Snapshot> {
-  const { store } = actor.deps;
-  const { machine: _machine, deviceFormat: _format, devSha256: _hash, changedRamBytes: _changed, ...manifest } = await store.vmManifest(dir);
-  await using draft = await store.draftRest(actor.id);
-  await store.fillFromVm(draft, dir);
-  const rest = await draft.commit({ ...manifest, kind: 'disk', sizes: { disk: manifest.shape.storageGb * 2 ** 30 }, sessions: [], createdAt: new Date().toISOString() });
-  await store.removeVm(dir);
-  return rest;
 }

@@ -1,62 +1,62 @@
-import { SylphError, type CheckpointId } from '@sylph/model';
+import { SylphError, type CheckpointId, type SpriteState } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Progress } from '../service.ts';
-import { saveAsCheckpoint } from './checkpoint.ts';
-import { startFrom, startSprite } from './start.ts';
+import { pruneAutomatic, readableCheckpoint, saveAsCheckpoint } from './checkpoint.ts';
+import { climb, serve, startSprite, type Started } from './start.ts';
 import { suspendSprite } from './suspend.ts';
 
 /**
  * Goes to a checkpoint. The present is put to sleep and saved as an automatic checkpoint first; it stays what the sprite rests on until the checkpoint's agent has answered.
- * If the checkpoint does not start, the present starts again and the error says both.
+ * If the checkpoint does not start, the present is back and the error says both. Resolves with the checkpoint of the present; undefined when there was none that could be read.
  */
-export async function restoreSprite(actor: SpriteActor, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<CheckpointId> {
+export async function restoreSprite(actor: SpriteActor, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<CheckpointId | undefined> {
   const { store, failpoints } = actor.deps;
-  const target = await readable(actor, id);
+  const target = await readableCheckpoint(actor, id, options.mode);
+  const memory = options.mode === 'memory' && target.manifest.kind === 'memory';
   const cameFrom = actor.state;
   const present = await presentAtRest(actor);
-  const saved = present && (await saveAsCheckpoint(actor, present, { comment: `before restoring ${id}`, auto: true }));
-  if (saved) progress(`Saved the present as ${saved.id}`);
-  await failpoints.hit('restore.present-saved');
-  const memory = options.mode === 'memory' && target.manifest.kind === 'memory';
-  const sessions = await actor.sessions();
-  await sessions.replaceFrom(memory ? store.journals(target) : undefined, `the sprite was restored to ${id}`);
+  let saved: CheckpointId | undefined;
+  let started: Started;
   try {
-    await startFrom(actor, target, { memory, checkpoint: id });
-    await failpoints.hit('restore.answered');
+    if (present) saved = (await saveAsCheckpoint(actor, present, { comment: `before restoring ${id}`, auto: true })).id;
+    if (saved) progress(`Saved the present as ${saved}`);
+    await failpoints.hit('restore.present-saved');
+    started = await climb(actor, [{ how: memory ? 'memory' : 'disk', snapshot: target, memory, checkpoint: id }]);
   } catch (error) {
-    await comeBack(actor, saved?.id, cameFrom === 'running', error, id);
+    throw await comeBack(actor, id, cameFrom, error);
   }
-  if (!saved) throw new SylphError('internal', 'a restore without a present to save');
-  return saved.id;
+  await serve(actor, started, (sessions) => sessions.replaceFrom(memory ? store.journals(target) : undefined, `the sprite was restored to ${id}`));
+  await failpoints.hit('restore.answered');
+  // Only now: the checkpoint restored may have been the oldest automatic one.
+  await pruneAutomatic(actor);
+  return saved;
 }
 
-async function readable(actor: SpriteActor, id: CheckpointId): Promise<Snapshot> {
-  const { store, repository } = actor.deps;
-  const row = await repository.checkpoint(actor.id, id);
-  const snapshot = row && (await store.checkpoint(actor.id, id));
-  if (!snapshot) throw new SylphError('checkpoint_not_found', `sprite ${actor.row.name} has no checkpoint ${id}`, { hint: 'GET …/checkpoints?includeAuto=true lists them.' });
-  const damage = await store.damage(snapshot);
-  if (damage === undefined) return snapshot;
-  await repository.updateCheckpoint(actor.id, id, { damaged: true });
-  throw new SylphError('vm_failed', `checkpoint ${id} is damaged: ${damage}`, { hint: 'The sprite is as it was. Choose another checkpoint.' });
-}
-
+/** What the sprite is now, at rest. A present that cannot be read is what a person restores to get away from. */
 async function presentAtRest(actor: SpriteActor): Promise<Snapshot | undefined> {
-  if (actor.awake) return suspendSprite(actor, { reason: null, then: 'restoring' });
+  if (actor.awake) return suspendSprite(actor, { then: 'restoring' });
   actor.transition('restoring');
-  return actor.deps.store.rest(actor.id);
+  return actor.deps.store.rest(actor.id).catch((error: unknown) => {
+    actor.log.error({ err: error }, 'the present cannot be read, so it is not saved');
+    return undefined;
+  });
 }
 
-async function comeBack(actor: SpriteActor, savedAs: CheckpointId | undefined, wasRunning: boolean, cause: unknown, id: CheckpointId): Promise<never> {
-  const why = SylphError.from(cause).message;
-  const saved = savedAs && (await actor.deps.store.checkpoint(actor.id, savedAs));
-  await (await actor.sessions()).replaceFrom(saved ? actor.deps.store.journals(saved) : undefined, `restoring ${id} failed`);
-  if (wasRunning) await startSprite(actor);
-  else {
-    const rest = await actor.deps.store.rest(actor.id);
-    actor.transition(rest ? 'asleep' : 'failed');
-    await actor.update({ lastState: rest ? rest.manifest.kind : 'failed', reason: `restoring ${id} failed: ${why}` });
+/** The checkpoint did not start: the sprite is as before. Resolves with what to tell. */
+async function comeBack(actor: SpriteActor, id: CheckpointId, cameFrom: SpriteState, cause: unknown): Promise<SylphError> {
+  const why = `checkpoint ${id} could not be restored: ${SylphError.from(cause).message}`;
+  const code = SylphError.from(cause).code === 'pool_full' ? 'pool_full' : 'vm_failed';
+  if (cameFrom === 'running') {
+    try {
+      await startSprite(actor);
+    } catch (error) {
+      return new SylphError('sprite_failed', `${why}. The present could not be started again either: ${SylphError.from(error).message}`, { cause: error });
+    }
+    return new SylphError(code, `${why}. The sprite is back where it was`, { cause });
   }
-  throw new SylphError('vm_failed', `checkpoint ${id} could not be restored: ${why}. The sprite is back where it was`, { cause });
+  const rest = cameFrom === 'failed' ? undefined : await actor.deps.store.rest(actor.id);
+  await actor.update({ lastState: rest ? rest.manifest.kind : 'failed', reason: why });
+  actor.transition(rest ? 'asleep' : 'failed');
+  return new SylphError(code, `${why}. The sprite is back where it was`, { cause });
 }

@@ -28,7 +28,7 @@ export class MemoryRepository implements Repository {
   }
 
   async insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
-    if (await this.spriteByName(row.orgId, row.name)) throw new SylphError('name_taken', `${row.name} exists`);
+    if ([...this.#sprites.values()].some(({ orgId, name }) => orgId === row.orgId && name === row.name)) throw new SylphError('name_taken', `${row.name} exists`);
     const taken = new Set([...this.#sprites.values()].map(({ uid }) => uid));
     let uid = uidBase;
     while (taken.has(uid)) uid++;
@@ -83,7 +83,7 @@ export class MemoryRepository implements Repository {
   }
 
   async insertCheckpoint(row: CheckpointRow): Promise<void> {
-    if (await this.checkpoint(row.spriteId, row.id)) throw new Error(`${row.id} exists`);
+    if (this.#checkpoints.some(({ spriteId, id }) => spriteId === row.spriteId && id === row.id)) throw new Error(`${row.id} exists`);
     this.#checkpoints.push(row);
   }
 

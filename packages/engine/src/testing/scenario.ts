@@ -73,11 +73,11 @@ export class Scenario {
   }
 
   async checkpoint(name: string): Promise<string> {
-    const { checkpoint } = await this.daemon.sprites.checkpoint(this.daemon.org, name, { comment: '' }, () => undefined);
+    const { checkpoint } = await this.daemon.sprites.checkpoint(this.daemon.org, name, { comment: '' });
     return checkpoint.id;
   }
 
-  async restore(name: string, id: string, mode: 'memory' | 'disk' = 'memory'): Promise<string> {
+  async restore(name: string, id: string, mode: 'memory' | 'disk' = 'memory'): Promise<string | undefined> {
     const { savedAs } = await this.daemon.sprites.restore(this.daemon.org, name, id, { mode }, () => undefined);
     return savedAs;
   }
@@ -140,9 +140,8 @@ export class Scenario {
 export async function rejects(work: Promise<unknown>, code: ErrorCode, text?: RegExp): Promise<SylphError> {
   const error = await work.then(
     () => assert.fail(`expected ${code}`),
-    (thrown: unknown) => thrown,
+    (thrown: unknown) => SylphError.from(thrown),
   );
-  assert.ok(error instanceof SylphError, String(error));
   assert.equal(error.code, code, error.message);
   if (text) assert.match(error.message, text);
   return error;
