@@ -13,7 +13,7 @@ daemon_pid() {
   local pid
   pid=$(cat "$pid_file" 2>/dev/null) || return 0
   case $pid in '' | *[!0-9]*) return 0 ;; esac
-  tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF 'packages/daemon/src/main.ts' && echo "$pid"
+  { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF 'packages/daemon/src/main.ts' && echo "$pid"
   return 0
 }
 

@@ -28,5 +28,5 @@ fi
 # The daemon unmounts on its own; a killed one could not.
 if mountpoint -q "$data/pool"; then
   say "==> unmounting $data/pool"
-  umount "$data/pool" || fail "$data/pool is in use" "VMs of a killed daemon may still run there: fuser -vm $data/pool names them."
+  umount "$data/pool" || fail "$data/pool is in use" 'VMs of a killed daemon may still run in it: `npm run up` takes them over, `npm run down` then ends both in order.'
 fi

@@ -11,16 +11,19 @@ has_image() { [ -n "$(sylphd image list --json --data-dir "$data" 2>/dev/null | 
 
 build_image() { sylphd image build minimal --data-dir "$data"; }
 
+# In a session of its own, so that it outlives the terminal.
 start_daemon() {
-  local pid
-  setsid --fork "$node" packages/daemon/src/main.ts serve --data-dir "$data" --listen "$listen" >>"$log" 2>&1 </dev/null
+  setsid "$node" packages/daemon/src/main.ts serve --data-dir "$data" --listen "$listen" >>"$log" 2>&1 </dev/null &
+  echo $! >"$pid_file"
+  # Until setsid and node have become the daemon, the pid belongs to a shell.
   for _ in $(seq 50); do
-    pid=$(pgrep --full --newest -- "packages/daemon/src/main.ts serve --data-dir $data --listen $listen") && break
+    [ -z "$(daemon_pid)" ] || return 0
     sleep 0.1
   done
-  [ -n "${pid:-}" ] || return 0
-  echo "$pid" >"$pid_file"
 }
+
+# said_last: the message of the log's last line that is not about a request, as these waits make many.
+said_last() { grep -v '"reqId"' "$log" | sed -n 's/.*"msg":"\([^"]*\)".*/\1/p' | tail -n 1 | cut -c 1-110; }
 
 wait_until_ready() {
   local started=$SECONDS told=$SECONDS
@@ -29,7 +32,7 @@ wait_until_ready() {
     [ $((SECONDS - started)) -lt $ready_timeout_s ] || { tail -n 20 "$log" >&2; fail "sylphd was not ready within $ready_timeout_s s" "Its last lines are above; the whole log is $log."; }
     if [ $((SECONDS - told)) -ge 5 ]; then
       told=$SECONDS
-      printf '    %3d s  %s\n' $((SECONDS - started)) "$(tail -n 1 "$log" | tr -d '\000-\037' | cut -c 1-110)"
+      printf '    %3d s  %s\n' $((SECONDS - started)) "$(said_last)"
     fi
     sleep 0.2
   done
