@@ -30,7 +30,8 @@ check_tools() {
 # missing_packages NAME…: those that are not installed.
 missing_packages() {
   local installed
-  installed=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')
+  # dpkg-query fails when it does not know one of them; what it knows it has printed.
+  installed=$({ dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } | sed -n 's/^installed //p')
   printf '%s\n' "$@" | grep -vxF "$installed" || true
 }
 
