@@ -1,0 +1,3 @@
+module sylph/floor-agent
+
+go 1.24

@@ -1,0 +1,3 @@
+module sylph/probe
+
+go 1.24
