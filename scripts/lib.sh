@@ -25,10 +25,11 @@ step() {
   mkdir -p "$cache/logs"
   log=$cache/logs/$(printf '%s' "$name" | tr -cs 'a-zA-Z0-9\n' '-').log
   say "==> $name"
-  "$@" >"$log" 2>&1 </dev/null &
+  # Without the lock that a caller may hold on descriptor 9: what a step leaves running must not hold it longer.
+  "$@" >"$log" 2>&1 </dev/null 9>&- &
   pid=$!
   trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
-  tell_progress "$pid" "$log" "$started" &
+  tell_progress "$pid" "$log" "$started" 9>&- &
   local teller=$!
   wait "$pid" || status=$?
   kill "$teller" 2>/dev/null || true
@@ -42,11 +43,12 @@ step() {
   say "    done in $((SECONDS - started)) s"
 }
 
-# tell_progress PID LOG STARTED: a line at once after 2 s, then every 10 s, while PID lives.
+# tell_progress PID LOG STARTED: a line after 2 s, then every 10 s, while PID lives. Sleeps are short, because they outlive a killed teller.
 tell_progress() {
-  local wait=2
-  while sleep "$wait" && kill -0 "$1" 2>/dev/null; do
-    wait=10
+  local next=$(($3 + 2))
+  while sleep 0.3 && kill -0 "$1" 2>/dev/null; do
+    [ "$SECONDS" -ge "$next" ] || continue
+    next=$((SECONDS + 10))
     printf '    %3d s  %s\n' $((SECONDS - $3)) "$(tail -n 1 "$2" | tr '\r' '\n' | tail -n 1 | tr -d '\000-\037' | cut -c 1-110)"
   done
 }

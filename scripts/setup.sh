@@ -48,10 +48,10 @@ update_lists() {
   return 1
 }
 
-updated=''
 install_packages() {
-  [ -n "$updated" ] || update_lists
-  apt_get --no-install-recommends install "$@"
+  update_lists
+  # The second try mends what an interrupted installation left.
+  apt_get --no-install-recommends install "$@" || { dpkg --configure -a && apt_get --no-install-recommends install "$@"; }
 }
 
 qemu_major() { qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p'; }
@@ -68,7 +68,8 @@ install_qemu_from_backports() {
   local options=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$apt/lists"
     -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
   update_lists "${options[@]}"
-  apt_get "${options[@]}" --no-install-recommends -t "$codename-backports" install qemu-system-x86
+  apt_get "${options[@]}" --no-install-recommends -t "$codename-backports" install qemu-system-x86 ||
+    { dpkg --configure -a && apt_get "${options[@]}" --no-install-recommends -t "$codename-backports" install qemu-system-x86; }
 }
 
 provide_packages() {
