@@ -54,6 +54,7 @@ export class TestDaemon implements AsyncDisposable {
       child.kill('SIGKILL');
       await exited(child);
       await endVms(dataDir);
+      await keepLog(dataDir);
       await fs.rm(dataDir, { recursive: true, force: true });
       throw error;
     }
@@ -96,6 +97,7 @@ export class TestDaemon implements AsyncDisposable {
     if (!this.#removeData) return;
     if (this.#process.exitCode === null && this.#process.signalCode === null) await this.stop();
     await endVms(this.dataDir);
+    await keepLog(this.dataDir);
     await fs.rm(this.dataDir, { recursive: true, force: true });
   }
 }
@@ -133,6 +135,12 @@ async function newDataDir(): Promise<string> {
   // Absent when the seed was made without a probe: then this daemon makes its own.
   await fs.copyFile(probe, path.join(dataDir, 'accelerator.json')).catch(() => undefined);
   return dataDir;
+}
+
+/** Keeps a daemon's log where `SYLPH_TEST_LOGS` says, for a person who looks into a failure. */
+async function keepLog(dataDir: string): Promise<void> {
+  const directory = process.env['SYLPH_TEST_LOGS'];
+  if (directory !== undefined) await fs.copyFile(path.join(dataDir, 'sylphd.log'), path.join(directory, `${path.basename(dataDir)}.log`));
 }
 
 /** Ends VMs a killed daemon left behind: those whose working directory lies below the data directory. */
