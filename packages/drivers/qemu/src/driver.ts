@@ -8,13 +8,14 @@ import { describeProcess, findProcess, writeHandle } from './handle.ts';
 import { type VmLimits, openLimits } from './limits.ts';
 import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from './probe.ts';
 import { QmpClient } from './qmp.ts';
-import { awaitMemory, awaitSignOfLife, SilentBootError } from './readiness.ts';
-import { supervise, terminate } from './supervise.ts';
+import { SilentBootError, awaitMemory, awaitSignOfLife, defaultSilenceMs } from './readiness.ts';
+import { supervise, terminate, within } from './supervise.ts';
 import { measureTscKhz } from './tsc.ts';
 import { QemuVm, status } from './vm.ts';
 import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
 
 const qmpDeadlineMs = 10_000;
+const endGraceMs = 500;
 
 /** Options of {@link QemuDriver}. */
 export interface QemuDriverOptions {
@@ -24,6 +25,8 @@ export interface QemuDriverOptions {
   accelerator?: AcceleratorChoice;
   /** Hypervisor to run. Default `qemu-system-x86_64`, from PATH. */
   qemu?: string;
+  /** How long a booting guest may print nothing before it is booted once more, ms. */
+  silenceMs?: number;
   /** Told of what a person may want to know though nothing failed: a silent boot that was repeated. */
   onNotice?: (notice: string) => void;
 }
@@ -36,12 +39,14 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   readonly #qemu: string;
   readonly #probe: AcceleratorProbe;
   readonly #workers = new WorkerPool();
+  readonly #silenceMs: number;
   readonly #notice: (notice: string) => void;
   #tscKhzOnce: Promise<number> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.#qemu = options.qemu ?? 'qemu-system-x86_64';
     this.#probe = new AcceleratorProbe({ qemu: this.#qemu, stateDir: options.stateDir, choice: options.accelerator ?? 'auto' });
+    this.#silenceMs = options.silenceMs ?? defaultSilenceMs;
     this.#notice = options.onNotice ?? (() => {});
     this.#limits = openLimits();
     this.limits = this.#limits;
@@ -95,7 +100,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
       const running = this.#bringUp(spec, hypervisor, AbortSignal.any([signal, attempt.signal]));
       // When QEMU dies the bring-up fails too, with less to say.
       running.catch(() => {});
-      const qmp = await Promise.race([died, running]);
+      const qmp = await Promise.race([died, endFirst(running, died)]);
       died.catch(() => {});
       return this.#vm(spec.dir, spec.uid, spec.shape.ramMib, hypervisor, qmp, false, path.basename(spec.spriteId));
     } catch (error) {
@@ -135,7 +140,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   async #bringUp(spec: VmSpec, hypervisor: VmProcess, signal: AbortSignal): Promise<QmpClient> {
     const qmp = await QmpClient.connect(qmpPath(hypervisor.pid), { deadlineMs: qmpDeadlineMs, signal });
     try {
-      await (spec.memory === undefined ? awaitSignOfLife(qmp, spec.dir, signal) : awaitMemory(qmp, signal));
+      await (spec.memory === undefined ? awaitSignOfLife(qmp, { silenceMs: this.#silenceMs, signal }) : awaitMemory(qmp, signal));
       return qmp;
     } catch (error) {
       qmp.close();
@@ -168,6 +173,16 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
       if (group !== undefined) this.#limits.remove(group);
     };
     return new QemuVm({ dir, uid, ramMib, process: hypervisor, qmp, workers: this.#workers, paused, onEnd });
+  }
+}
+
+/** A connection that breaks because QEMU is ending says less than its end, which follows: that is waited for, a moment. */
+async function endFirst<T>(running: Promise<T>, died: Promise<never>): Promise<T> {
+  try {
+    return await running;
+  } catch (error) {
+    if (SylphError.from(error).code === 'vm_failed' && !(error instanceof SilentBootError)) await within(died, endGraceMs);
+    throw error;
   }
 }
 

@@ -6,6 +6,8 @@ import type { VmShape } from '@sylph/model';
 const mountPoints = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'];
 const controllers = ['cpu', 'memory', 'pids'] as const;
 
+/** Group below our own that holds us. */
+const leafName = 'sylphd';
 /** Memory QEMU needs beside the guest's RAM, MiB: its heap, its threads' stacks, the code cache of an emulated CPU, page tables. */
 const overheadMib = 256;
 /** Threads of a VM: its CPUs, the I/O pool (64 at most) and a few of QEMU's own. */
@@ -45,24 +47,28 @@ function findHierarchy(mounts: readonly string[], selfCgroup: string): { own: st
   if (mount === undefined) return 'no cgroup v2 hierarchy is mounted';
   const relative = /^0::(\/.*)$/m.exec(selfCgroup)?.[1];
   if (relative === undefined) return 'this process is in no cgroup v2 group';
-  const own = path.join(mount, relative);
+  // A second look of the same process finds it in the leaf it moved to.
+  const own = path.join(mount, path.basename(relative) === leafName ? path.dirname(relative) : relative);
   const available = fs.readFileSync(path.join(own, 'cgroup.controllers'), 'utf8').trim().split(/\s+/);
   const missing = controllers.filter((name) => !available.includes(name));
   return missing.length === 0 ? { own } : `cgroup v2 has no controller ${missing.join(', ')} here (cgroup v1 may hold it)`;
 }
 
-/** A group with processes cannot hand controllers to its children (the "no internal processes" rule), so we move ourselves into a leaf first. */
+/**
+ * A group with processes cannot hand controllers to its children (the "no internal processes" rule), so we move into a leaf first. Only we do: when we share the group with
+ * others (a login session), it is not ours to arrange, and limits need a service with a group of its own.
+ */
 function prepare(own: string, root: string): void {
   const enable = controllers.map((name) => `+${name}`).join(' ');
+  const leaf = path.join(own, leafName);
   fs.mkdirSync(root, { recursive: true });
+  fs.mkdirSync(leaf, { recursive: true });
+  fs.writeFileSync(path.join(leaf, 'cgroup.procs'), String(process.pid));
   try {
     fs.writeFileSync(path.join(own, 'cgroup.subtree_control'), enable);
-  } catch {
-    // Busy: our own group has processes. The second attempt reports what really stands in the way.
-    const leaf = path.join(own, 'sylphd');
-    fs.mkdirSync(leaf, { recursive: true });
-    for (const pid of fs.readFileSync(path.join(own, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) fs.writeFileSync(path.join(leaf, 'cgroup.procs'), pid);
-    fs.writeFileSync(path.join(own, 'cgroup.subtree_control'), enable);
+  } catch (cause) {
+    fs.writeFileSync(path.join(own, 'cgroup.procs'), String(process.pid));
+    throw new Error('the group is shared with other processes; run as a service with Delegate=yes', { cause });
   }
   fs.writeFileSync(path.join(root, 'cgroup.subtree_control'), enable);
 }

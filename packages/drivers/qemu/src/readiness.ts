@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
-import { readConsole, saveConsole } from './console.ts';
+import { readConsole } from './console.ts';
 import type { QmpClient } from './qmp.ts';
 
 /**
  * A healthy boot prints its first line within 0.7 s under emulation on an idle machine and 3.1 s on one whose two cores are shared by several VMs; some boots
  * never print anything and never will. Four times the worst healthy one.
  */
-const silenceMs = 12_000;
+export const defaultSilenceMs = 12_000;
 const consolePollMs = 50;
 const incomingDeadlineMs = 60_000;
 /** An event tells when the state is loaded; this bounds the wait for one that was missed. */
@@ -18,20 +18,17 @@ const status = z.object({ status: z.string(), running: z.boolean() });
 
 /** The guest's kernel printed nothing. */
 export class SilentBootError extends SylphError {
-  constructor() {
+  constructor(silenceMs: number) {
     super('vm_failed', `the guest printed nothing for ${silenceMs} ms`);
   }
 }
 
 /** Waits for the first output of a booting kernel. Throws {@link SilentBootError}. */
-export async function awaitSignOfLife(qmp: QmpClient, dir: string, signal: AbortSignal): Promise<void> {
-  const until = performance.now() + silenceMs;
+export async function awaitSignOfLife(qmp: QmpClient, options: { silenceMs: number; signal: AbortSignal }): Promise<void> {
+  const until = performance.now() + options.silenceMs;
   while ((await readConsole(qmp)).length === 0) {
-    if (performance.now() > until) {
-      await saveConsole(qmp, dir);
-      throw new SilentBootError();
-    }
-    await sleep(consolePollMs, undefined, { signal });
+    if (performance.now() > until) throw new SilentBootError(options.silenceMs);
+    await sleep(consolePollMs, undefined, { signal: options.signal });
   }
 }
 

@@ -81,6 +81,8 @@ class Migration {
       throw new SylphError('vm_failed', 'QEMU went away during a live capture');
     });
     signal.addEventListener('abort', onAbort, { once: true });
+    // Whichever comes first is seen by the race below; the others have nobody to tell.
+    for (const promise of [failed.promise, gone]) promise.catch(() => {});
     try {
       this.#started = true;
       await this.#qmp.command('migrate', { uri: `unix:${runFiles.stream}` });
@@ -88,8 +90,6 @@ class Migration {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
-      failed.promise.catch(() => {});
-      gone.catch(() => {});
     }
     if (this.#stoppedAt === undefined) throw new SylphError('vm_failed', 'the migration completed without stopping the VM');
     return this.#stoppedAt;

@@ -151,6 +151,7 @@ test('what lies or exceeds its bounds is refused', () => {
   const bad: Record<string, Buffer> = {
     'another magic': Buffer.concat([u32(1), u32(3)]),
     'another version': Buffer.concat([u32(0x5145564d), u32(4)]),
+    'a configuration without measure': Buffer.concat([head, Buffer.from([0x07]), u32(0xffff_ffff)]),
     'an unknown live section': Buffer.concat([head, Buffer.from([0x01]), u32(2), text('dirty-bitmap'), u32(0), u32(1)]),
     'a page beyond RAM': Buffer.concat([head, setup, Buffer.from([0x02]), u32(2), u64(ramBytes + 0x08), text('ram'), Buffer.alloc(pageBytes)]),
     'a page of no block': Buffer.concat([head, setup, Buffer.from([0x02]), u32(2), u64(0x28), Buffer.alloc(pageBytes)]),

@@ -15,6 +15,7 @@ const knownRecords: readonly number[] = [flag.zero, flag.page];
 const maxStateBytes = 64 << 20;
 const maxKeptPages = 4096;
 const maxMemoryBlocks = 64;
+const maxConfigurationBytes = 64 * 1024;
 
 /** Takes what belongs into the RAM file, in the order it was sent; a page sent again replaces what was there. */
 export interface RamSink {
@@ -105,7 +106,7 @@ export class StreamSplitter {
       const type = (yield* this.#take(1))[0];
       switch (type) {
         case section.configuration:
-          yield* this.#take((yield* this.#take(4)).readUInt32BE(0));
+          yield* this.#configuration();
           break;
         case section.command:
           yield* this.#command();
@@ -127,6 +128,12 @@ export class StreamSplitter {
           throw new MalformedStreamError(`section type ${type} before the end of RAM`);
       }
     }
+  }
+
+  *#configuration(): Generator<undefined, void, undefined> {
+    const length = (yield* this.#take(4)).readUInt32BE(0);
+    if (length > maxConfigurationBytes) throw new MalformedStreamError(`configuration of ${length} bytes`);
+    yield* this.#take(length);
   }
 
   *#command(): Generator<undefined, void, undefined> {
