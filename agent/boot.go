@@ -14,6 +14,7 @@ const portWait = 10 * time.Second
 // runAsInit boots the VM and serves it. It does not return: without its agent a VM is of no use, so a fatal failure ends the VM.
 func runAsInit() {
 	absorbSignals()
+	raiseDescriptorLimit()
 	err := bootAndServe()
 	logf("fatal: %v", err)
 	restart()
@@ -41,6 +42,14 @@ func bootAndServe() error {
 	tuneKernel()
 	configureNetwork()
 	return serveVM()
+}
+
+// raiseDescriptorLimit sets what children inherit; without it Go would give them back the kernel's narrow default.
+func raiseDescriptorLimit() {
+	limit := syscall.Rlimit{Cur: 64 << 10, Max: 1 << 20}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		logf("descriptor limit unchanged: %v", err)
+	}
 }
 
 func serveVM() error {

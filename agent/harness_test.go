@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(reaperVariable) != "" {
+		if err := checkReaper(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -253,16 +260,13 @@ func (p *processClient) sendOffset(kind byte, offset uint64, data []byte) {
 	p.send(kind, append(binary.BigEndian.AppendUint64(nil, offset), data...))
 }
 
-// input writes everything and its end.
+// input writes everything and its end; a process that ends before has ended its stream.
 func (p *processClient) input(data []byte) {
-	p.t.Helper()
-	offset := 0
-	for offset < len(data) {
+	for offset := 0; offset < len(data); offset += 32 << 10 {
 		piece := data[offset:min(offset+32<<10, len(data))]
-		p.sendOffset(frameStdin, uint64(offset), piece)
-		offset += len(piece)
+		_, _ = p.body.Write(appendFrame(nil, frameStdin, append(binary.BigEndian.AppendUint64(nil, uint64(offset)), piece...)))
 	}
-	p.sendOffset(frameStdinEOF, uint64(len(data)), nil)
+	_, _ = p.body.Write(appendFrame(nil, frameStdinEOF, binary.BigEndian.AppendUint64(nil, uint64(len(data)))))
 }
 
 // finish reads to the exit from output offset, acknowledging on the way, and checks every offset.

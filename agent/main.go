@@ -33,14 +33,9 @@ func main() {
 	}
 }
 
-// limitResources keeps the agent small (its heap is part of every captured snapshot) and sets what children inherit:
-// the file creation mask, and descriptor limits of which Go would otherwise restore the kernel's narrow default.
+// limitResources keeps the agent small, for its heap is part of every captured snapshot, and sets the file creation mask children inherit.
 func limitResources() {
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(128 << 20)
 	syscall.Umask(0o022)
-	limit := syscall.Rlimit{Cur: 64 << 10, Max: 1 << 20}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		logf("descriptor limit unchanged: %v", err)
-	}
 }

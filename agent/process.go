@@ -150,6 +150,7 @@ func (p *process) drain(pipe *outputPipe, fd int) {
 		left = 0 // then the grace alone bounds the reading
 	}
 	pipe.target = pipe.read + uint64(left)
+	pipe.settled = left == 0 // a full buffer must not keep an empty pipe from being known as such
 	for pipe.read <= pipe.target && p.readOnce(pipe, fd) == nil {
 	}
 }
