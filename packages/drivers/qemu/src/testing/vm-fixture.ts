@@ -35,10 +35,10 @@ export class VmFixture implements AsyncDisposable {
   static async open(options: { ramMib: number }): Promise<VmFixture> {
     await using stack = new AsyncDisposableStack();
     const pool = stack.use(await makeReflinkDir()).path;
-    const guest = newestDir('guest', 'kernel');
+    const guest = newestBuild('guest', 'guest.json', () => true);
     fs.copyFileSync(path.join(guest, 'kernel'), path.join(pool, 'kernel'));
     fs.copyFileSync(path.join(guest, 'initrd'), path.join(pool, 'initrd'));
-    await runProgram('cp', ['--sparse=always', path.join(newestDir('images', 'rootfs.img'), 'rootfs.img'), path.join(pool, 'base')], { deadlineMs: 60_000 });
+    await runProgram('cp', ['--sparse=always', path.join(newestBuild('images', 'image.json', ({ name }) => name === 'minimal'), 'rootfs.img'), path.join(pool, 'base')], { deadlineMs: 60_000 });
     for (const name of ['kernel', 'initrd']) fs.chmodSync(path.join(pool, name), 0o444);
     const notices: string[] = [];
     const driver = stack.use(new QemuDriver({ stateDir: path.join(pool, 'state'), onNotice: (notice) => notices.push(notice) }));
@@ -132,11 +132,11 @@ export async function run(channel: GuestChannel, command: string): Promise<strin
   return output;
 }
 
-function newestDir(kind: string, holds: string): string {
+/** Newest finished build of its kind: its manifest is written last. */
+function newestBuild(kind: string, manifest: string, isWanted: (manifest: { name?: string }) => boolean): string {
   const root = path.join(cache, kind);
-  const dirs = fs.existsSync(root) ? fs.readdirSync(root).map((name) => path.join(root, name)) : [];
-  const complete = dirs.filter((dir) => fs.existsSync(path.join(dir, holds)));
-  const newest = complete.toSorted((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)[0];
+  const files = fs.globSync(path.join(root, '*', manifest)).filter((file) => isWanted(JSON.parse(fs.readFileSync(file, 'utf8')) as { name?: string }));
+  const newest = files.toSorted((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)[0];
   if (newest === undefined) throw new Error(`nothing in ${root}: run \`npm run setup\` first`);
-  return newest;
+  return path.dirname(newest);
 }
