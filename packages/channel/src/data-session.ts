@@ -28,6 +28,9 @@ export function openDataSession(socket: net.Socket): http2.ClientHttp2Session {
     maxHeaderListPairs: 32,
     settings: { enablePush: false, initialWindowSize: streamWindowBytes, maxFrameSize: maxFrameBytes, maxHeaderListSize: 16 * 1024 },
   });
-  session.once('connect', () => session.setLocalWindowSize(sessionWindowBytes));
+  session.once('connect', () => {
+    // The event is emitted also when the session was destroyed in between, and the call throws then.
+    if (!session.destroyed) session.setLocalWindowSize(sessionWindowBytes);
+  });
   return session;
 }

@@ -20,7 +20,7 @@ import { openDataSession } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, textOf } from './failure.ts';
 import { parseJson, request } from './json-request.ts';
-import { discardThroughNonce } from './nonce.ts';
+import { exchangeNonce } from './nonce.ts';
 import { HttpProcessStream } from './process-stream.ts';
 import { connectWhenListening } from './unix-socket.ts';
 
@@ -118,8 +118,7 @@ export class PortsChannel implements GuestChannel {
       try {
         await Promise.all([this.#ask(op(nonce.toString('hex')), signal), connecting.then((connected) => (socket = connected))]);
         if (socket === undefined) throw new Error('unreachable: the socket is connected');
-        socket.write(nonce);
-        await discardThroughNonce(socket, nonce, signal);
+        await exchangeNonce(socket, nonce, signal);
         this.#assertUsable();
         this.#useSession(openDataSession(socket), socket);
       } catch (error) {

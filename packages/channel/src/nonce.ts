@@ -5,10 +5,24 @@ import { agentFailed } from './failure.ts';
 export const maxStaleBytes = 8 * 1024 * 1024;
 
 /**
- * Reads from a paused socket until the nonce has gone by and leaves the socket paused, with what followed the nonce put back.
+ * Writes the nonce to a paused socket and discards what comes until the peer's has gone by. Leaves the socket paused, what followed the nonce put back, no write
+ * under way: a write that ends after an HTTP/2 session took the socket over would end the whole process (an assertion of Node's).
  * Rejects with `agent_failed` after {@link maxStaleBytes} or when the socket closes; with the abort reason when `signal` fires. The socket is then of no use.
  */
-export function discardThroughNonce(socket: net.Socket, nonce: Buffer, signal: AbortSignal): Promise<void> {
+export async function exchangeNonce(socket: net.Socket, nonce: Buffer, signal: AbortSignal): Promise<void> {
+  const written = new Promise<void>((resolve, reject) => socket.write(nonce, (error) => (error ? reject(agentFailed('the nonce could not be written', error)) : resolve())));
+  const { promise: aborted, reject: abort } = Promise.withResolvers<never>();
+  const onAbort = () => abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([Promise.all([written, discardThroughNonce(socket, nonce, signal)]), aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Reads until the nonce has gone by. */
+function discardThroughNonce(socket: net.Socket, nonce: Buffer, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let staleBytes = 0;
     let tail: Buffer = Buffer.alloc(0);

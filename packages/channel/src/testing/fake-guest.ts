@@ -110,9 +110,8 @@ export class FakeGuest implements AsyncDisposable {
       const rest = seen.subarray(at + nonce.length);
       if (rest.length > 0) socket.unshift(rest);
       if (this.#behaviour.staleBytes !== undefined) socket.write(this.#behaviour.staleBytes);
-      socket.write(nonce);
-      if (this.#behaviour.rawData !== undefined) this.#behaviour.rawData(socket);
-      else this.#serveHttp(socket);
+      // An HTTP/2 session must not take over a socket with a write under way.
+      socket.write(nonce, () => (this.#behaviour.rawData ?? ((ready) => this.#serveHttp(ready)))(socket));
     };
     socket.on('data', take);
   }
