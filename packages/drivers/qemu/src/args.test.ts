@@ -6,7 +6,15 @@ import { qemuArgs } from './args.ts';
 
 const spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'> = {
   shape: { cpus: 2, ramMib: 1024, storageGb: 20 },
-  network: { kind: 'user', restricted: false, mac: '52:54:00:12:34:56', subnet: '10.0.0.0/24', guestAddress: '10.0.0.1', gateway: '10.0.0.2', dns: '10.0.0.3' },
+  network: {
+    kind: 'user',
+    restricted: false,
+    mac: '52:54:00:12:34:56',
+    subnet: '10.0.0.0/24',
+    guestAddress: '10.0.0.1',
+    gateway: '10.0.0.2',
+    dns: '10.0.0.3',
+  },
   machine: { driver: 'qemu', accelerator: 'tcg', qemuVersion: '10.0.2', machine: 'microvm/1', cpuModel: 'max' },
 };
 const memory = { devPath: '/pool/rest/dev', format: 'devices' } as const;
@@ -39,7 +47,10 @@ test('devices are the same for every kind of network', () => {
 });
 
 test('the sandbox denies everything it can', () => {
-  assert.equal(valueOf(qemuArgs(spec, undefined), '-sandbox'), 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny');
+  assert.equal(
+    valueOf(qemuArgs(spec, undefined), '-sandbox'),
+    'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+  );
 });
 
 test('paths are relative, so none can be too long or escape', () => {
@@ -58,8 +69,10 @@ test('what fits no grammar never becomes an option', () => {
     { ...user, dns: '::1' },
     { ...user, dns: user.gateway },
   ];
-  for (const network of bad) assert.throws(() => qemuArgs({ ...spec, network }, undefined), SylphError, JSON.stringify(network));
-  for (const cpus of [0, -1, 1.5, Number.NaN]) assert.throws(() => qemuArgs({ ...spec, shape: { ...spec.shape, cpus } }, undefined), SylphError);
+  for (const network of bad)
+    assert.throws(() => qemuArgs({ ...spec, network }, undefined), SylphError, JSON.stringify(network));
+  for (const cpus of [0, -1, 1.5, Number.NaN])
+    assert.throws(() => qemuArgs({ ...spec, shape: { ...spec.shape, cpus } }, undefined), SylphError);
   assert.throws(() => qemuArgs({ ...spec, shape: { ...spec.shape, ramMib: 2 ** 60 } }, undefined), SylphError);
   assert.throws(() => qemuArgs(spec, { tscKhz: Number.POSITIVE_INFINITY }), SylphError);
 });

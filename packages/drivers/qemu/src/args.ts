@@ -9,7 +9,15 @@ import { SylphError } from '@sylph/model';
 export const machineName = 'microvm/1';
 
 /** Names below run/, relative to the working directory: an absolute one could be longer than a Unix socket's path may be (108 bytes). */
-export const runFiles = { qmp: 'run/qmp', data: 'run/data', control: 'run/control', stream: 'run/stream', dev: 'run/dev', console: 'run/console', handle: 'run/vm.json' } as const;
+export const runFiles = {
+  qmp: 'run/qmp',
+  data: 'run/data',
+  control: 'run/control',
+  stream: 'run/stream',
+  dev: 'run/dev',
+  console: 'run/console',
+  handle: 'run/vm.json',
+} as const;
 
 /** Bytes of console output kept, in QEMU's own memory: a guest that floods its console costs no disk. A power of two, as QEMU demands. */
 export const consoleRingBytes = 64 * 1024;
@@ -37,7 +45,10 @@ export function kvmFdArgs(fd: number): string[] {
  * `boot`: rate of the guest's time stamp counter where it must be told; it goes with a spec without memory.
  * Throws `internal` on a value that fits no grammar.
  */
-export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'>, boot: { tscKhz: number | undefined } | undefined): string[] {
+export function qemuArgs(
+  spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'>,
+  boot: { tscKhz: number | undefined } | undefined,
+): string[] {
   const { cpus, ramMib } = spec.shape;
   const kvm = spec.machine.accelerator === 'kvm';
   const incomingFd = kvm ? firstFd + 1 : firstFd;
@@ -57,10 +68,25 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
     ...(boot === undefined ? [] : ['-kernel', 'kernel', '-initrd', 'initrd', '-append', commandLine(boot.tscKhz)]),
     ...['-chardev', `ringbuf,id=console,size=${consoleRingBytes}`, '-serial', 'chardev:console'],
     ...['-qmp', `unix:${runFiles.qmp},server=on,wait=off`],
-    ...['-drive', 'id=disk,if=none,file=disk,format=raw,cache=none,discard=unmap,aio=threads', '-device', 'virtio-blk-device,drive=disk'],
+    ...[
+      '-drive',
+      'id=disk,if=none,file=disk,format=raw,cache=none,discard=unmap,aio=threads',
+      '-device',
+      'virtio-blk-device,drive=disk',
+    ],
     ...['-device', 'virtio-serial-device'],
-    ...['-chardev', `socket,id=data,path=${runFiles.data},server=on,wait=off`, '-device', 'virtserialport,chardev=data,name=sylph.data'],
-    ...['-chardev', `socket,id=control,path=${runFiles.control},server=on,wait=off`, '-device', 'virtserialport,chardev=control,name=sylph.control'],
+    ...[
+      '-chardev',
+      `socket,id=data,path=${runFiles.data},server=on,wait=off`,
+      '-device',
+      'virtserialport,chardev=data,name=sylph.data',
+    ],
+    ...[
+      '-chardev',
+      `socket,id=control,path=${runFiles.control},server=on,wait=off`,
+      '-device',
+      'virtserialport,chardev=control,name=sylph.control',
+    ],
     ...networkArgs(spec.network),
     ...['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-device,rng=rng'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
@@ -74,7 +100,9 @@ export function qemuArgs(spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'm
 
 /** With the rate known, the counter is the guest's clock; else the kernel would check it against ticks that a busy host delivers late, discard it and keep time by those. */
 function commandLine(tscKhz: number | undefined): string {
-  return tscKhz === undefined ? kernelCommandLine : `${kernelCommandLine} tsc_early_khz=${integer(tscKhz)} tsc=reliable`;
+  return tscKhz === undefined
+    ? kernelCommandLine
+    : `${kernelCommandLine} tsc_early_khz=${integer(tscKhz)} tsc=reliable`;
 }
 
 /** The network device is there in any case: without it a memory snapshot taken with it would not load. */
@@ -83,8 +111,14 @@ function networkArgs(network: NetworkAttachment): string[] {
     case 'none':
       return ['-netdev', 'hubport,id=net0,hubid=0', '-device', 'virtio-net-device,netdev=net0'];
     case 'user': {
-      if (network.dns === network.gateway) throw new SylphError('internal', 'DNS address and gateway of a user-mode network must differ');
-      const options = [`net=${subnet(network.subnet)}`, `host=${address(network.gateway)}`, `dns=${address(network.dns)}`, `dhcpstart=${address(network.guestAddress)}`];
+      if (network.dns === network.gateway)
+        throw new SylphError('internal', 'DNS address and gateway of a user-mode network must differ');
+      const options = [
+        `net=${subnet(network.subnet)}`,
+        `host=${address(network.gateway)}`,
+        `dns=${address(network.dns)}`,
+        `dhcpstart=${address(network.guestAddress)}`,
+      ];
       return [
         ...['-netdev', `user,id=net0,ipv6=off,${options.join(',')},restrict=${network.restricted ? 'on' : 'off'}`],
         ...['-device', `virtio-net-device,netdev=net0,mac=${mac(network.mac)}`],
@@ -107,11 +141,13 @@ function address(text: string): string {
 
 function subnet(text: string): string {
   const [base = '', bits = '', ...rest] = text.split('/');
-  if (rest.length > 0 || !isIPv4(base) || !/^([1-9]|[12][0-9]|3[0-2])$/.test(bits)) throw new SylphError('internal', `not an IPv4 subnet: ${JSON.stringify(text)}`);
+  if (rest.length > 0 || !isIPv4(base) || !/^([1-9]|[12][0-9]|3[0-2])$/.test(bits))
+    throw new SylphError('internal', `not an IPv4 subnet: ${JSON.stringify(text)}`);
   return text;
 }
 
 function mac(text: string): string {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) throw new SylphError('internal', `not a MAC address: ${JSON.stringify(text)}`);
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text))
+    throw new SylphError('internal', `not a MAC address: ${JSON.stringify(text)}`);
   return text;
 }

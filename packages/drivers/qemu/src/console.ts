@@ -8,7 +8,12 @@ const deadlineMs = 1_000;
 
 /** The guest's console since it was last read: QEMU keeps the last 64 KiB in memory and reading takes them out. */
 export async function readConsole(qmp: QmpClient): Promise<Buffer> {
-  const text = await qmp.query(z.string(), 'ringbuf-read', { device: 'console', size: consoleRingBytes, format: 'base64' }, { deadlineMs });
+  const text = await qmp.query(
+    z.string(),
+    'ringbuf-read',
+    { device: 'console', size: consoleRingBytes, format: 'base64' },
+    { deadlineMs },
+  );
   return Buffer.from(text, 'base64');
 }
 

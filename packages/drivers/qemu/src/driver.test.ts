@@ -6,7 +6,8 @@ import type { Vm } from '@sylph/engine';
 import { pageBytes } from '@sylph/model';
 import { QemuDriver } from './driver.ts';
 import { mappingOf, processFacts } from './procfs.ts';
-import { VmFixture, connectGuest, run } from './testing/vm-fixture.ts';
+import { Guest } from './testing/guest.ts';
+import { VmFixture } from './testing/vm-fixture.ts';
 
 /** Real VMs. One boots; all others start from what was captured of it. */
 const ramMib = 320;
@@ -22,23 +23,29 @@ const remembers = 'cat /run/t/word; cat /proc/$(cat /run/t/pid)/environ | tr "\\
 const expectedMemory = 'plover\nWORD=xyzzy\n';
 
 async function recall(vm: Vm): Promise<string> {
-  await using channel = await connectGuest(vm, { fresh: true });
-  return await run(channel, remembers);
+  await using guest = await Guest.connect(vm);
+  return await guest.run(remembers);
 }
 
 before(async () => {
   fixture = await VmFixture.open({ ramMib });
   const vm = await fixture.start();
   {
-    await using channel = await connectGuest(vm, { fresh: true });
-    await run(channel, 'mkdir -p /run/t; echo plover > /run/t/word; (WORD=xyzzy exec setsid sleep 100000 </dev/null >/dev/null 2>&1 & echo $! > /run/t/pid)');
+    await using guest = await Guest.connect(vm);
+    await guest.run(
+      'mkdir -p /run/t; echo plover > /run/t/word; (WORD=xyzzy exec setsid sleep 100000 </dev/null >/dev/null 2>&1 & echo $! > /run/t/pid)',
+    );
   }
   origin.dir = fixture.target();
   let calls = 0;
   const report = await vm.capture(origin.dir, 'stopped', { whilePaused: () => calls++, signal: deadline() });
   assert.equal(calls, 1);
   assert.equal(report.deviceFormat, 'devices');
-  assert.deepEqual(report.sizes, { disk: fs.statSync(path.join(origin.dir, 'disk')).size, ram: ramMib * 2 ** 20, dev: fs.statSync(path.join(origin.dir, 'dev')).size });
+  assert.deepEqual(report.sizes, {
+    disk: fs.statSync(path.join(origin.dir, 'disk')).size,
+    ram: ramMib * 2 ** 20,
+    dev: fs.statSync(path.join(origin.dir, 'dev')).size,
+  });
   assert.ok(report.changedRamBytes > 10 * 2 ** 20 && report.changedRamBytes <= report.sizes.ram);
   await vm.end();
   assert.deepEqual(await vm.ended, { cause: 'asked', reason: 'ended by request' });
@@ -58,7 +65,14 @@ test('a hypervisor has an account of its own, no rights and a closed sandbox', a
   assert.equal(field('Groups'), '');
   assert.match(field('CapEff'), /^0+$/);
   assert.equal(field('Seccomp'), '2');
-  assert.equal(fs.readFileSync(`/proc/${vm.pid}/environ`, 'utf8').split('\0').filter((entry) => !/^(PATH|LC_ALL)=/.test(entry)).join(''), '');
+  assert.equal(
+    fs
+      .readFileSync(`/proc/${vm.pid}/environ`, 'utf8')
+      .split('\0')
+      .filter((entry) => !/^(PATH|LC_ALL)=/.test(entry))
+      .join(''),
+    '',
+  );
   const usage = await vm.usage();
   assert.ok(usage.privateBytes > 0 && usage.cpuMs >= 0);
   await vm.end();
@@ -86,15 +100,16 @@ test('memory survives every order of captures', async () => {
 
 test('a live capture of a VM that writes has every page as it was at the paused instant', async () => {
   const vm = await fixture.start(origin);
-  await using channel = await connectGuest(vm, { fresh: true });
-  await run(channel, 'mount -t tmpfs -o size=200m t /mnt; (while :; do dd if=/dev/urandom of=/mnt/a bs=64k count=160 conv=notrunc; rm -f /mnt/z; head -c 8000000 /dev/zero > /mnt/z; done </dev/null >/dev/null 2>&1 &)');
+  await using guest = await Guest.connect(vm);
+  await guest.run(
+    'mount -t tmpfs -o size=200m t /mnt; (while :; do dd if=/dev/urandom of=/mnt/a bs=64k count=160 conv=notrunc; rm -f /mnt/z; head -c 8000000 /dev/zero > /mnt/z; done </dev/null >/dev/null 2>&1 &)',
+  );
   for (let round = 0; round < 3; round++) {
     const dir = fixture.target();
     const instant = Buffer.alloc(ramMib * 2 ** 20);
     await vm.capture(dir, 'live', { whilePaused: () => readMemory(vm, instant), signal: deadline() });
     assert.equal(differingPages(path.join(dir, 'ram'), instant), 0);
   }
-  await channel.close();
   await vm.end();
 });
 
@@ -113,7 +128,10 @@ test('a capture that fails leaves a running VM running and a stopped one stopped
   const vm = await fixture.start(origin);
   const dir = fixture.target();
   fs.writeFileSync(path.join(dir, 'disk'), 'in the way');
-  await assert.rejects(vm.capture(dir, 'live', { whilePaused: nothing, signal: deadline() }), { code: 'vm_failed', message: /EEXIST/ });
+  await assert.rejects(vm.capture(dir, 'live', { whilePaused: nothing, signal: deadline() }), {
+    code: 'vm_failed',
+    message: /EEXIST/,
+  });
   assert.equal(await recall(vm), expectedMemory);
   const aborted = new AbortController();
   const pending = vm.capture(fixture.target(), 'live', { whilePaused: nothing, signal: aborted.signal });
@@ -124,12 +142,15 @@ test('a capture that fails leaves a running VM running and a stopped one stopped
   await vm.capture(again, 'live', { whilePaused: nothing, signal: deadline() });
   const stopped = fixture.target();
   fs.writeFileSync(path.join(stopped, 'ram'), 'in the way');
-  await assert.rejects(vm.capture(stopped, 'stopped', { whilePaused: nothing, signal: deadline() }), { code: 'vm_failed', message: /EEXIST/ });
+  await assert.rejects(vm.capture(stopped, 'stopped', { whilePaused: nothing, signal: deadline() }), {
+    code: 'vm_failed',
+    message: /EEXIST/,
+  });
   vm.release();
   const adopted = await fixture.driver.adopt(vm.dir);
   assert.equal(adopted?.paused, true);
   await adopted?.continue();
-  assert.equal(await recall(adopted as Vm), expectedMemory);
+  assert.equal(await recall(adopted), expectedMemory);
   await adopted?.end();
 });
 
@@ -147,18 +168,21 @@ test('another driver adopts a VM, and sees it die', async () => {
 });
 
 test('a VM whose guest powers off or resets ends by the guest, also unseen', async () => {
-  for (const [command, reason] of [['o', /powered off/], ['b', /restarted/]] as const) {
+  for (const [command, reason] of [
+    ['o', /powered off/],
+    ['b', /restarted/],
+  ] as const) {
     const vm = await fixture.start(origin);
-    await using channel = await connectGuest(vm, { fresh: true });
-    await run(channel, `(sleep 0.2; echo ${command} > /proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &`);
+    await using guest = await Guest.connect(vm);
+    await guest.run(`(sleep 0.2; echo ${command} > /proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &`);
     const end = await vm.ended;
     assert.equal(end.cause, 'guest', end.reason);
     assert.match(end.reason, reason);
   }
   const unseen = await fixture.start(origin);
   {
-    await using channel = await connectGuest(unseen, { fresh: true });
-    await run(channel, '(sleep 1; echo b > /proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &');
+    await using guest = await Guest.connect(unseen);
+    await guest.run('(sleep 1; echo b > /proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &');
   }
   unseen.release();
   await new Promise((resolve) => setTimeout(resolve, 3_000));
@@ -175,7 +199,10 @@ test('a state that does not load is an error that says why, and no process stays
     fs.linkSync(path.join(origin.dir, 'ram'), path.join(damaged, 'ram'));
     fs.writeFileSync(path.join(damaged, 'dev'), content);
     const spec = fixture.spec({ dir: damaged, format: 'devices' });
-    await assert.rejects(fixture.driver.start(spec, { signal: deadline() }), { code: 'vm_failed', message: /^QEMU: exit code 1: .+/ });
+    await assert.rejects(fixture.driver.start(spec, { signal: deadline() }), {
+      code: 'vm_failed',
+      message: /^QEMU: exit code 1: .+/,
+    });
     assert.equal(await fixture.driver.adopt(spec.dir), undefined);
   }
 });
@@ -196,11 +223,18 @@ test('an abandoned start leaves no process', async () => {
 
 test('a guest that prints nothing is booted once more, then given up', async () => {
   const notices: string[] = [];
-  await using driver = new QemuDriver({ stateDir: path.join(fixture.pool, 'state'), silenceMs: 300, onNotice: (notice) => notices.push(notice) });
+  await using driver = new QemuDriver({
+    stateDir: path.join(fixture.pool, 'state'),
+    silenceMs: 300,
+    onNotice: (notice) => notices.push(notice),
+  });
   const spec = fixture.spec();
   fs.rmSync(path.join(spec.dir, 'kernel'));
   fs.writeFileSync(path.join(spec.dir, 'kernel'), silentKernel(), { mode: 0o444 });
-  await assert.rejects(driver.start(spec, { signal: deadline() }), { code: 'vm_failed', message: /printed nothing for 300 ms/ });
+  await assert.rejects(driver.start(spec, { signal: deadline() }), {
+    code: 'vm_failed',
+    message: /printed nothing for 300 ms/,
+  });
   assert.equal(notices.length, 1);
   assert.equal(await driver.adopt(spec.dir), undefined);
 });
@@ -210,7 +244,8 @@ function readMemory(vm: Vm, into: Buffer): void {
   const mapping = mappingOf(vm.pid, path.join(vm.dir, 'ram'));
   assert.ok(mapping);
   const memory = fs.openSync(`/proc/${vm.pid}/mem`, 'r');
-  for (let done = 0; done < into.length; ) done += fs.readSync(memory, into, done, Math.min(into.length - done, 16 << 20), mapping.start + BigInt(done));
+  for (let done = 0; done < into.length;)
+    done += fs.readSync(memory, into, done, Math.min(into.length - done, 16 << 20), mapping.start + BigInt(done));
   fs.closeSync(memory);
 }
 
@@ -218,7 +253,8 @@ function differingPages(file: string, instant: Buffer): number {
   const captured = fs.readFileSync(file);
   assert.equal(captured.length, instant.length);
   let count = 0;
-  for (let at = 0; at < instant.length; at += pageBytes) if (captured.compare(instant, at, at + pageBytes, at, at + pageBytes) !== 0) count++;
+  for (let at = 0; at < instant.length; at += pageBytes)
+    if (captured.compare(instant, at, at + pageBytes, at, at + pageBytes) !== 0) count++;
   return count;
 }
 

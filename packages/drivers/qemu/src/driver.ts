@@ -45,7 +45,11 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
 
   constructor(options: QemuDriverOptions) {
     this.#qemu = options.qemu ?? 'qemu-system-x86_64';
-    this.#probe = new AcceleratorProbe({ qemu: this.#qemu, stateDir: options.stateDir, choice: options.accelerator ?? 'auto' });
+    this.#probe = new AcceleratorProbe({
+      qemu: this.#qemu,
+      stateDir: options.stateDir,
+      choice: options.accelerator ?? 'auto',
+    });
     this.#silenceMs = options.silenceMs ?? defaultSilenceMs;
     this.#notice = options.onNotice ?? (() => {});
     this.#limits = openLimits();
@@ -113,12 +117,21 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   }
 
   async #spawn(spec: VmSpec): Promise<VmProcess> {
-    const boot = spec.memory === undefined ? { tscKhz: spec.machine.accelerator === 'tcg' ? await this.#tscKhz() : undefined } : undefined;
+    const boot =
+      spec.memory === undefined
+        ? { tscKhz: spec.machine.accelerator === 'tcg' ? await this.#tscKhz() : undefined }
+        : undefined;
     const fds: number[] = [];
     try {
       if (spec.machine.accelerator === 'kvm') fds.push(fs.openSync(kvmDevice, 'r+'));
       if (spec.memory !== undefined) fds.push(fs.openSync(spec.memory.devPath, 'r'));
-      const program = await supervise(this.#qemu, qemuArgs(spec, boot), { cwd: spec.dir, uid: spec.uid, gid: spec.uid, detached: true, extraFds: fds });
+      const program = await supervise(this.#qemu, qemuArgs(spec, boot), {
+        cwd: spec.dir,
+        uid: spec.uid,
+        gid: spec.uid,
+        detached: true,
+        extraFds: fds,
+      });
       return childProcess(program);
     } finally {
       for (const fd of fds) fs.closeSync(fd);
@@ -140,7 +153,9 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   async #bringUp(spec: VmSpec, hypervisor: VmProcess, signal: AbortSignal): Promise<QmpClient> {
     const qmp = await QmpClient.connect(qmpPath(hypervisor.pid), { deadlineMs: qmpDeadlineMs, signal });
     try {
-      await (spec.memory === undefined ? awaitSignOfLife(qmp, { silenceMs: this.#silenceMs, signal }) : awaitMemory(qmp, signal));
+      await (spec.memory === undefined
+        ? awaitSignOfLife(qmp, { silenceMs: this.#silenceMs, signal })
+        : awaitMemory(qmp, signal));
       return qmp;
     } catch (error) {
       qmp.close();
@@ -151,7 +166,10 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
   async #reconnect(dir: string, hypervisor: VmProcess, ramMib: number): Promise<Vm | undefined> {
     let qmp: QmpClient | undefined;
     try {
-      qmp = await QmpClient.connect(qmpPath(hypervisor.pid), { deadlineMs: qmpDeadlineMs, signal: AbortSignal.timeout(qmpDeadlineMs) });
+      qmp = await QmpClient.connect(qmpPath(hypervisor.pid), {
+        deadlineMs: qmpDeadlineMs,
+        signal: AbortSignal.timeout(qmpDeadlineMs),
+      });
       // A live capture the earlier daemon had under way: its reader is gone, the VM has to go on.
       await qmp.command('migrate_cancel');
       const state = await qmp.query(status, 'query-status');
@@ -168,7 +186,15 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     }
   }
 
-  #vm(dir: string, uid: number, ramMib: number, hypervisor: VmProcess, qmp: QmpClient, paused: boolean, group: string | undefined): Vm {
+  #vm(
+    dir: string,
+    uid: number,
+    ramMib: number,
+    hypervisor: VmProcess,
+    qmp: QmpClient,
+    paused: boolean,
+    group: string | undefined,
+  ): Vm {
     const onEnd = (): void => {
       if (group !== undefined) this.#limits.remove(group);
     };
@@ -181,7 +207,8 @@ async function endFirst<T>(running: Promise<T>, died: Promise<never>): Promise<T
   try {
     return await running;
   } catch (error) {
-    if (SylphError.from(error).code === 'vm_failed' && !(error instanceof SilentBootError)) await within(died, endGraceMs);
+    if (SylphError.from(error).code === 'vm_failed' && !(error instanceof SilentBootError))
+      await within(died, endGraceMs);
     throw error;
   }
 }

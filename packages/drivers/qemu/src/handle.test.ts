@@ -61,7 +61,10 @@ test('a handle that names somebody else is not believed', async (context) => {
 
 test('no process, no directory: nothing', async (context) => {
   const { dir, program } = await setUp(context);
-  assert.equal(findProcess(dir, () => false), undefined);
+  assert.equal(
+    findProcess(dir, () => false),
+    undefined,
+  );
   const handle = describeProcess(program.pid, 512);
   assert.ok(handle);
   writeHandle(dir, handle);

@@ -22,7 +22,9 @@ const maxHandleBytes = 4096;
 export function describeProcess(pid: number, ramMib: number): VmHandle | undefined {
   const facts = processFacts(pid);
   const exe = processExe(pid);
-  return facts === undefined || exe === undefined ? undefined : { version: 1, pid, startTime: facts.startTime, exe, ramMib };
+  return facts === undefined || exe === undefined
+    ? undefined
+    : { version: 1, pid, startTime: facts.startTime, exe, ramMib };
 }
 
 /** Writes the handle: whole or not at all. It need not survive a power cut, for neither does the VM. */
@@ -37,11 +39,15 @@ export function writeHandle(dir: string, handle: VmHandle): void {
  * the handle's directory belongs to the hypervisor's uid, so its word alone is not enough to signal anything.
  * Without a readable handle (the daemon died between spawn and write) processes are searched for one that runs in the directory.
  */
-export function findProcess(dir: string, isHypervisor: (exe: string) => boolean): { handle: VmHandle | undefined; pid: number; startTime: string } | undefined {
+export function findProcess(
+  dir: string,
+  isHypervisor: (exe: string) => boolean,
+): { handle: VmHandle | undefined; pid: number; startTime: string } | undefined {
   const handle = readHandle(dir);
   if (handle !== undefined) {
     const { pid, startTime, exe } = handle;
-    if (isAlive(pid, startTime) && processExe(pid) === exe && isHypervisor(exe) && processCwd(pid) === realDir(dir)) return { handle, pid, startTime };
+    if (isAlive(pid, startTime) && processExe(pid) === exe && isHypervisor(exe) && processCwd(pid) === realDir(dir))
+      return { handle, pid, startTime };
   }
   for (const pid of allPids()) {
     if (processCwd(pid) !== realDir(dir)) continue;
@@ -65,7 +71,10 @@ function realDir(dir: string): string | undefined {
 function readHandle(dir: string): VmHandle | undefined {
   let fd: number | undefined;
   try {
-    fd = fs.openSync(path.join(dir, runFiles.handle), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+    fd = fs.openSync(
+      path.join(dir, runFiles.handle),
+      fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK,
+    );
     const buffer = Buffer.alloc(maxHandleBytes);
     const read = fs.readSync(fd, buffer, 0, maxHandleBytes, 0);
     return vmHandle.parse(JSON.parse(buffer.toString('utf8', 0, read)));

@@ -28,7 +28,10 @@ export interface VmLimits {
 /** Limits in a subtree `sylph` below our own cgroup. Without a writable v2 hierarchy that has the controllers nothing is enforced, and `reason` says why. */
 export function openLimits(options: { mounts?: readonly string[]; selfCgroup?: string } = {}): VmLimits {
   try {
-    const found = findHierarchy(options.mounts ?? mountPoints, options.selfCgroup ?? fs.readFileSync('/proc/self/cgroup', 'utf8'));
+    const found = findHierarchy(
+      options.mounts ?? mountPoints,
+      options.selfCgroup ?? fs.readFileSync('/proc/self/cgroup', 'utf8'),
+    );
     if (typeof found === 'string') return none(found);
     const root = path.join(found.own, 'sylph');
     prepare(found.own, root);
@@ -51,7 +54,9 @@ function findHierarchy(mounts: readonly string[], selfCgroup: string): { own: st
   const own = path.join(mount, path.basename(relative) === leafName ? path.dirname(relative) : relative);
   const available = fs.readFileSync(path.join(own, 'cgroup.controllers'), 'utf8').trim().split(/\s+/);
   const missing = controllers.filter((name) => !available.includes(name));
-  return missing.length === 0 ? { own } : `cgroup v2 has no controller ${missing.join(', ')} here (cgroup v1 may hold it)`;
+  return missing.length === 0
+    ? { own }
+    : `cgroup v2 has no controller ${missing.join(', ')} here (cgroup v1 may hold it)`;
 }
 
 /**

@@ -28,7 +28,10 @@ export interface AcceleratorAnswer {
   reason: string;
 }
 
-const memory = z.strictObject({ version: z.literal(1), answers: z.record(z.string(), z.strictObject({ works: z.boolean(), reason: z.string() })) });
+const memory = z.strictObject({
+  version: z.literal(1),
+  answers: z.record(z.string(), z.strictObject({ works: z.boolean(), reason: z.string() })),
+});
 
 /**
  * Finds out whether KVM runs the given kernel. A device that exists, and even opens, proves nothing: the kernel is booted with it.
@@ -63,7 +66,9 @@ export class AcceleratorProbe {
     if (choice === 'kvm') return { accelerator: 'kvm', qemuVersion, reason: 'KVM, as configured' };
     const unusable = deviceProblem();
     if (unusable !== undefined) return { accelerator: 'tcg', qemuVersion, reason: `emulation: ${unusable}` };
-    const key = createHash('sha256').update([kernelKey, qemuVersion, fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')].join('\n')).digest('hex');
+    const key = createHash('sha256')
+      .update([kernelKey, qemuVersion, fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')].join('\n'))
+      .digest('hex');
     const remembered = this.#recall()[key];
     const result = remembered ?? (await bootWithKvm(this.#options.qemu, guest));
     if (remembered === undefined) this.#remember(key, result);
@@ -95,7 +100,9 @@ export class AcceleratorProbe {
 export function cpuModel(accelerator: MachineIdentity['accelerator']): string {
   if (accelerator === 'tcg') return 'max';
   const first = fs.readFileSync('/proc/cpuinfo', 'utf8').split('\n\n')[0] ?? '';
-  const facts = first.split('\n').filter((line) => /^(vendor_id|cpu family|model|model name|stepping|microcode|flags)\s*:/.test(line));
+  const facts = first
+    .split('\n')
+    .filter((line) => /^(vendor_id|cpu family|model|model name|stepping|microcode|flags)\s*:/.test(line));
   return `host/${createHash('sha256').update(facts.join('\n')).digest('hex').slice(0, 16)}`;
 }
 
@@ -105,7 +112,9 @@ async function readVersion(qemu: string): Promise<string> {
   if (version === null) throw new SylphError('host_unfit', `${qemu} does not tell its version`);
   if (Number(version[1]) < 9) {
     // Before 9.0 a live capture under emulation loses writes of the guest.
-    throw new SylphError('host_unfit', `QEMU ${version[0].slice(8)} is too old`, { hint: 'Install QEMU 9 or later (Debian 12: from bookworm-backports).' });
+    throw new SylphError('host_unfit', `QEMU ${version[0].slice(8)} is too old`, {
+      hint: 'Install QEMU 9 or later (Debian 12: from bookworm-backports).',
+    });
   }
   return version[0].slice('version '.length);
 }
@@ -120,18 +129,46 @@ function deviceProblem(): string | undefined {
 }
 
 /** Boots without disk or agent: a kernel that starts its first program, or complains that it finds none, has shown that the CPU runs it. */
-async function bootWithKvm(qemu: string, guest: { kernel: string; initrd: string }): Promise<{ works: boolean; reason: string }> {
+async function bootWithKvm(
+  qemu: string,
+  guest: { kernel: string; initrd: string },
+): Promise<{ works: boolean; reason: string }> {
   const kernel = fs.openSync(guest.kernel, 'r');
   const initrd = fs.openSync(guest.initrd, 'r');
   const kvm = fs.openSync(kvmDevice, 'r+');
   try {
     const args = [
-      ...['-M', 'microvm,isa-serial=on,acpi=on', ...kvmFdArgs(5), '-accel', kvmAccelerator, '-cpu', 'host', '-smp', '2', '-m', '512M'],
+      ...[
+        '-M',
+        'microvm,isa-serial=on,acpi=on',
+        ...kvmFdArgs(5),
+        '-accel',
+        kvmAccelerator,
+        '-cpu',
+        'host',
+        '-smp',
+        '2',
+        '-m',
+        '512M',
+      ],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
-      ...['-kernel', '/proc/self/fd/3', '-initrd', '/proc/self/fd/4', '-append', 'console=ttyS0 reboot=t panic=-1 loglevel=7'],
+      ...[
+        '-kernel',
+        '/proc/self/fd/3',
+        '-initrd',
+        '/proc/self/fd/4',
+        '-append',
+        'console=ttyS0 reboot=t panic=-1 loglevel=7',
+      ],
       ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ];
-    const program = await supervise(qemu, args, { cwd: os.tmpdir(), uid: nobodyUid, gid: nobodyUid, stdout: 'pipe', extraFds: [kernel, initrd, kvm] });
+    const program = await supervise(qemu, args, {
+      cwd: os.tmpdir(),
+      uid: nobodyUid,
+      gid: nobodyUid,
+      stdout: 'pipe',
+      extraFds: [kernel, initrd, kvm],
+    });
     let output = '';
     program.child.stdout?.on('data', (chunk: Buffer) => {
       output = (output + chunk.toString('latin1')).slice(-64 * 1024);
@@ -143,9 +180,14 @@ async function bootWithKvm(qemu: string, guest: { kernel: string; initrd: string
     const began = performance.now();
     while (!ended && !reachedUserSpace(output) && performance.now() - began < bootDeadlineMs) await sleep(pollMs);
     const tookMs = Math.round(performance.now() - began);
-    if (!ended) await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+    if (!ended)
+      await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
     if (reachedUserSpace(output)) return { works: true, reason: `KVM booted the guest's kernel in ${tookMs} ms` };
-    const why = ended ? `QEMU ended: ${program.stderrTail()}` : output === '' ? `no output in ${bootDeadlineMs} ms` : `not through in ${bootDeadlineMs} ms`;
+    const why = ended
+      ? `QEMU ended: ${program.stderrTail()}`
+      : output === ''
+        ? `no output in ${bootDeadlineMs} ms`
+        : `not through in ${bootDeadlineMs} ms`;
     return { works: false, reason: `emulation: ${kvmDevice} exists, but does not run the guest's kernel (${why})` };
   } finally {
     fs.closeSync(kernel);

@@ -41,11 +41,20 @@ async function serve(answer: Answer, options: { greeting?: string } = {}): Promi
   };
 }
 
-const connect = async (socketPath: string, deadlineMs = 5_000): Promise<QmpClient> => await QmpClient.connect(socketPath, { deadlineMs, signal: new AbortController().signal });
+const connect = async (socketPath: string, deadlineMs = 5_000): Promise<QmpClient> =>
+  await QmpClient.connect(socketPath, { deadlineMs, signal: new AbortController().signal });
 
 test('replies find their commands in any order and any chunking', async () => {
   await using server = await serve((command, say) => {
-    if (command.execute === 'second') for (const piece of ['{"ret', 'urn": "two", "id": ', `${command.id}`, '}\r\n{"return": "one", "id": ', `${command.id - 1}}\r\n`]) say(piece);
+    if (command.execute === 'second')
+      for (const piece of [
+        '{"ret',
+        'urn": "two", "id": ',
+        `${command.id}`,
+        '}\r\n{"return": "one", "id": ',
+        `${command.id - 1}}\r\n`,
+      ])
+        say(piece);
   });
   const client = await connect(server.path);
   const [one, two] = await Promise.all([client.command('first'), client.query(z.string(), 'second')]);
@@ -66,7 +75,9 @@ test('waits for a socket that does not exist yet', async () => {
 });
 
 test('an error of QEMU names the command', async () => {
-  await using server = await serve((command, say) => say(`{"error": {"class": "GenericError", "desc": "no such thing"}, "id": ${command.id}}\r\n`));
+  await using server = await serve((command, say) =>
+    say(`{"error": {"class": "GenericError", "desc": "no such thing"}, "id": ${command.id}}\r\n`),
+  );
   const client = await connect(server.path);
   await assert.rejects(client.command('do-it'), { code: 'vm_failed', message: 'do-it: no such thing' });
   client.close();
@@ -86,7 +97,10 @@ test('a command that is not answered runs into its deadline, its late answer is 
     else say(`{"return": 2, "id": ${command.id}}\r\n`);
   });
   const client = await connect(server.path);
-  await assert.rejects(client.command('slow', {}, { deadlineMs: 30 }), { code: 'vm_failed', message: /did not answer slow in 30 ms/ });
+  await assert.rejects(client.command('slow', {}, { deadlineMs: 30 }), {
+    code: 'vm_failed',
+    message: /did not answer slow in 30 ms/,
+  });
   late();
   assert.equal(await client.command('quick'), 2);
   client.close();
@@ -109,12 +123,17 @@ test('no greeting is an error at the deadline', async () => {
 
 test('events reach listeners until they leave', async () => {
   const events: QmpEvent[] = [];
-  await using server = await serve((command, say) => say(`{"event": "STOP", "timestamp": {}}\r\n{"return": 1, "id": ${command.id}}\r\n`));
+  await using server = await serve((command, say) =>
+    say(`{"event": "STOP", "timestamp": {}}\r\n{"return": 1, "id": ${command.id}}\r\n`),
+  );
   const client = await connect(server.path);
   const leave = client.onEvent((event) => events.push(event));
   await client.command('x');
   leave();
   await client.command('x');
-  assert.deepEqual(events.map((event) => event.name), ['STOP']);
+  assert.deepEqual(
+    events.map((event) => event.name),
+    ['STOP'],
+  );
   client.close();
 });

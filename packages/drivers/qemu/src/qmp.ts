@@ -49,7 +49,9 @@ export class QmpClient {
     this.#socket = socket;
     socket.setEncoding('utf8');
     socket.on('data', (text: string) => this.#receive(text));
-    socket.once('error', (cause) => this.#break(new SylphError('vm_failed', `QMP connection failed: ${cause.message}`, { cause })));
+    socket.once('error', (cause) =>
+      this.#break(new SylphError('vm_failed', `QMP connection failed: ${cause.message}`, { cause })),
+    );
     socket.once('close', () => this.#break(new SylphError('vm_failed', 'QEMU closed its QMP connection')));
     // Whoever waits for the greeting sees the failure; nobody else needs to.
     this.#greeted.promise.catch(() => {});
@@ -65,7 +67,10 @@ export class QmpClient {
         const client = new QmpClient(socket);
         const abort = (): void => client.#break(new SylphError('vm_failed', 'QMP connection given up'));
         options.signal.addEventListener('abort', abort, { once: true });
-        const timer = setTimeout(() => client.#break(new SylphError('vm_failed', `no QMP greeting in ${options.deadlineMs} ms`)), options.deadlineMs);
+        const timer = setTimeout(
+          () => client.#break(new SylphError('vm_failed', `no QMP greeting in ${options.deadlineMs} ms`)),
+          options.deadlineMs,
+        );
         try {
           await client.#greeted.promise;
           await client.command('qmp_capabilities');
@@ -75,7 +80,8 @@ export class QmpClient {
         }
         return client;
       }
-      if (performance.now() > until) throw new SylphError('vm_failed', `QEMU opened no QMP socket in ${options.deadlineMs} ms`);
+      if (performance.now() > until)
+        throw new SylphError('vm_failed', `QEMU opened no QMP socket in ${options.deadlineMs} ms`);
       await sleep(connectRetryMs, undefined, { signal: options.signal });
     }
   }
@@ -86,9 +92,14 @@ export class QmpClient {
   }
 
   /** Sends a command and returns its reply unchecked. Rejects with `vm_failed` on an error of QEMU, a broken connection or the deadline. */
-  async command(execute: string, args: Record<string, unknown> = {}, options: { deadlineMs?: number } = {}): Promise<unknown> {
+  async command(
+    execute: string,
+    args: Record<string, unknown> = {},
+    options: { deadlineMs?: number } = {},
+  ): Promise<unknown> {
     if (this.#brokenBy !== undefined) throw this.#brokenBy;
-    if (this.#pending.size >= maxPending) throw new SylphError('vm_failed', `more than ${maxPending} QMP commands at once`);
+    if (this.#pending.size >= maxPending)
+      throw new SylphError('vm_failed', `more than ${maxPending} QMP commands at once`);
     const id = this.#nextId++;
     const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
     return await new Promise((resolve, reject) => {
@@ -106,9 +117,15 @@ export class QmpClient {
   }
 
   /** Sends a command and checks its reply. */
-  async query<T>(schema: z.ZodType<T>, execute: string, args: Record<string, unknown> = {}, options: { deadlineMs?: number } = {}): Promise<T> {
+  async query<T>(
+    schema: z.ZodType<T>,
+    execute: string,
+    args: Record<string, unknown> = {},
+    options: { deadlineMs?: number } = {},
+  ): Promise<T> {
     const parsed = schema.safeParse(await this.command(execute, args, options));
-    if (!parsed.success) throw new SylphError('vm_failed', `${execute} answered something else: ${z.prettifyError(parsed.error)}`);
+    if (!parsed.success)
+      throw new SylphError('vm_failed', `${execute} answered something else: ${z.prettifyError(parsed.error)}`);
     return parsed.data;
   }
 
@@ -155,7 +172,8 @@ export class QmpClient {
     if (from < text.length) {
       this.#chunks.push(text.slice(from));
       this.#chunksLength += text.length - from;
-      if (this.#chunksLength > maxLineBytes) this.#break(new SylphError('vm_failed', `QEMU sent a line of more than ${maxLineBytes} bytes`));
+      if (this.#chunksLength > maxLineBytes)
+        this.#break(new SylphError('vm_failed', `QEMU sent a line of more than ${maxLineBytes} bytes`));
     }
   }
 

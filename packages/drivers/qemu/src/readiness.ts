@@ -24,7 +24,10 @@ export class SilentBootError extends SylphError {
 }
 
 /** Waits for the first output of a booting kernel. Throws {@link SilentBootError}. */
-export async function awaitSignOfLife(qmp: QmpClient, options: { silenceMs: number; signal: AbortSignal }): Promise<void> {
+export async function awaitSignOfLife(
+  qmp: QmpClient,
+  options: { silenceMs: number; signal: AbortSignal },
+): Promise<void> {
   const until = performance.now() + options.silenceMs;
   while ((await readConsole(qmp)).length === 0) {
     if (performance.now() > until) throw new SilentBootError(options.silenceMs);
@@ -42,7 +45,8 @@ export async function awaitMemory(qmp: QmpClient, signal: AbortSignal): Promise<
       const state = await qmp.query(status, 'query-status');
       if (state.running) return;
       if (state.status !== 'inmigrate') break;
-      if (performance.now() > until) throw new SylphError('vm_failed', `device state not loaded in ${incomingDeadlineMs} ms`);
+      if (performance.now() > until)
+        throw new SylphError('vm_failed', `device state not loaded in ${incomingDeadlineMs} ms`);
       // Events that came before this connection was negotiated are not told again.
       await Promise.race([moved.promise, sleep(incomingPollMs, undefined, { signal })]);
       moved.rearm();

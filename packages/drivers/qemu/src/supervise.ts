@@ -45,8 +45,17 @@ export interface SuperviseOptions {
  * Its error output comes through a pipe of which the tail is kept, so a talkative program costs no disk. A program that outlives us writes into a closed pipe.
  * Throws `host_unfit` when the binary is missing or may not be run.
  */
-export async function supervise(command: string, args: readonly string[], options: SuperviseOptions = {}): Promise<Supervised> {
-  const stdio: StdioOptions = [options.stdin ?? 'ignore', options.stdout ?? 'ignore', 'pipe', ...(options.extraFds ?? [])];
+export async function supervise(
+  command: string,
+  args: readonly string[],
+  options: SuperviseOptions = {},
+): Promise<Supervised> {
+  const stdio: StdioOptions = [
+    options.stdin ?? 'ignore',
+    options.stdout ?? 'ignore',
+    'pipe',
+    ...(options.extraFds ?? []),
+  ];
   const child = spawn(command, args, {
     stdio,
     detached: options.detached ?? false,
@@ -68,7 +77,12 @@ export async function supervise(command: string, args: readonly string[], option
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(new SylphError('host_unfit', `cannot run ${command}: ${cause.code ?? cause.message}`, { hint: `Install ${command} or put it into PATH.`, cause }));
+      reject(
+        new SylphError('host_unfit', `cannot run ${command}: ${cause.code ?? cause.message}`, {
+          hint: `Install ${command} or put it into PATH.`,
+          cause,
+        }),
+      );
     });
   });
   // Later errors (a signal that could not be sent) show in the exit.
@@ -115,11 +129,27 @@ export async function within<T>(promise: Promise<T>, ms: number): Promise<T | un
 }
 
 /** TERM, wait, KILL, wait. Resolves when the process is gone; throws `internal` when even KILL did not end it in time (a process stuck in the kernel). */
-export async function terminate(target: { pid: number; exited: Promise<unknown>; signal(signal: number): void }): Promise<void> {
+export async function terminate(target: {
+  pid: number;
+  exited: Promise<unknown>;
+  signal(signal: number): void;
+}): Promise<void> {
   target.signal(constants.signals.SIGTERM);
-  if ((await within(target.exited.then(() => true), termGraceMs)) === true) return;
+  if (
+    (await within(
+      target.exited.then(() => true),
+      termGraceMs,
+    )) === true
+  )
+    return;
   target.signal(constants.signals.SIGKILL);
-  if ((await within(target.exited.then(() => true), killGraceMs)) === true) return;
+  if (
+    (await within(
+      target.exited.then(() => true),
+      killGraceMs,
+    )) === true
+  )
+    return;
   throw new SylphError('internal', `process ${target.pid} did not end ${killGraceMs} ms after SIGKILL`);
 }
 
@@ -136,7 +166,11 @@ export function signalPid(pid: number, signal: number): void {
 /**
  * Runs a short program to its end and returns its output. Throws `internal` on another exit code than 0, with the error output, and `timeout` at the deadline, when it is killed.
  */
-export async function runProgram(command: string, args: readonly string[], options: { input?: string | Buffer; deadlineMs: number; maxOutputBytes?: number }): Promise<string> {
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  options: { input?: string | Buffer; deadlineMs: number; maxOutputBytes?: number },
+): Promise<string> {
   const program = await supervise(command, args, { stdin: 'pipe', stdout: 'pipe' });
   const limit = options.maxOutputBytes ?? 64 * 1024;
   let output = '';

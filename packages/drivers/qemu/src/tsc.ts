@@ -24,7 +24,23 @@ const sectionHeadBytes = 8;
 export async function measureTscKhz(qemu: string): Promise<number> {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'sylph-tsc-'));
   try {
-    const program = await supervise(qemu, ['-M', 'none', '-accel', 'tcg', '-nodefaults', '-no-user-config', '-display', 'none', '-S', '-qmp', 'unix:qmp,server=on,wait=off'], { cwd: dir });
+    const program = await supervise(
+      qemu,
+      [
+        '-M',
+        'none',
+        '-accel',
+        'tcg',
+        '-nodefaults',
+        '-no-user-config',
+        '-display',
+        'none',
+        '-S',
+        '-qmp',
+        'unix:qmp,server=on,wait=off',
+      ],
+      { cwd: dir },
+    );
     try {
       const ended = new AbortController();
       void program.exited.then(() => ended.abort());
@@ -63,6 +79,7 @@ async function readClocks(qmp: QmpClient, file: string): Promise<{ ticks: bigint
   const state = fs.readFileSync(file);
   fs.rmSync(file);
   const at = state.indexOf(sectionName) + sectionName.length + sectionHeadBytes;
-  if (at < sectionName.length + sectionHeadBytes || at + 24 > state.length) throw new SylphError('host_unfit', 'this QEMU saves no clocks');
+  if (at < sectionName.length + sectionHeadBytes || at + 24 > state.length)
+    throw new SylphError('host_unfit', 'this QEMU saves no clocks');
   return { ticks: state.readBigInt64BE(at), ns: state.readBigInt64BE(at + 16) };
 }

@@ -59,11 +59,17 @@ export class QemuVm implements Vm {
     this.ended = this.#watch();
   }
 
-  async capture(targetDir: string, mode: 'stopped' | 'live', options: { whilePaused: () => void; signal: AbortSignal }): Promise<CaptureReport> {
+  async capture(
+    targetDir: string,
+    mode: 'stopped' | 'live',
+    options: { whilePaused: () => void; signal: AbortSignal },
+  ): Promise<CaptureReport> {
     const { dir, uid, ramMib, qmp, workers } = this.#parts;
     const job = { pid: this.pid, vmDir: dir, targetDir, ramBytes: ramMib * 2 ** 20 };
     using worker = await workers.acquire(options.signal);
-    return mode === 'stopped' ? await captureStopped(qmp, worker, job, options) : await captureLive(qmp, worker, { ...job, uid }, options);
+    return mode === 'stopped'
+      ? await captureStopped(qmp, worker, job, options)
+      : await captureLive(qmp, worker, { ...job, uid }, options);
   }
 
   async continue(): Promise<void> {
@@ -91,8 +97,12 @@ export class QemuVm implements Vm {
     const { process: hypervisor, qmp } = this.#parts;
     hypervisor.expectEnd();
     // A QEMU that cannot be asked any more is ended by signals.
-    await within(qmp.command('quit', {}, { deadlineMs: quitGraceMs }).catch(() => {}), quitGraceMs);
-    if ((await within(hypervisor.exited, quitGraceMs)) === undefined) await terminate({ pid: this.pid, exited: hypervisor.exited, signal: (signal) => hypervisor.signal(signal) });
+    await within(
+      qmp.command('quit', {}, { deadlineMs: quitGraceMs }).catch(() => {}),
+      quitGraceMs,
+    );
+    if ((await within(hypervisor.exited, quitGraceMs)) === undefined)
+      await terminate({ pid: this.pid, exited: hypervisor.exited, signal: (signal) => hypervisor.signal(signal) });
     await this.ended;
   }
 
@@ -117,7 +127,10 @@ export class QemuVm implements Vm {
     if (!facts.success || !facts.data.guest || this.#cause !== undefined) return;
     const words = cleanLines(await saveConsole(this.#parts.qmp, this.dir), 3);
     const how = facts.data.reason === 'guest-reset' ? 'restarted' : 'powered off';
-    this.#cause ??= { cause: 'guest', reason: words === '' ? `the guest ${how}` : `the guest ${how}; its last words: ${words}` };
+    this.#cause ??= {
+      cause: 'guest',
+      reason: words === '' ? `the guest ${how}` : `the guest ${how}; its last words: ${words}`,
+    };
     this.#ending ??= this.#end();
     // A process that outlives KILL is reported to whoever calls `end`.
     await this.#ending.catch(() => {});
@@ -136,7 +149,8 @@ export class QemuVm implements Vm {
     if (this.#released || this.#ending !== undefined) return;
     try {
       // Paused for another reason meanwhile (a capture): that one decides when it goes on.
-      if ((await this.#parts.qmp.query(status, 'query-status')).status === 'io-error') await this.#parts.qmp.command('cont');
+      if ((await this.#parts.qmp.query(status, 'query-status')).status === 'io-error')
+        await this.#parts.qmp.command('cont');
     } catch (error) {
       // The VM is going away, which its end reports.
       if (SylphError.from(error).code !== 'vm_failed') throw error;

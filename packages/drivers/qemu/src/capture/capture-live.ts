@@ -76,7 +76,10 @@ class Migration {
   async run(received: Promise<unknown>, signal: AbortSignal): Promise<number> {
     const failed = Promise.withResolvers<never>();
     const onAbort = (): void => failed.reject(signal.reason as Error);
-    const timer = setTimeout(() => failed.reject(new SylphError('vm_failed', `live capture took more than ${deadlineMs} ms`)), deadlineMs);
+    const timer = setTimeout(
+      () => failed.reject(new SylphError('vm_failed', `live capture took more than ${deadlineMs} ms`)),
+      deadlineMs,
+    );
     const gone = this.#qmp.closed.then(() => {
       throw new SylphError('vm_failed', 'QEMU went away during a live capture');
     });
@@ -91,7 +94,8 @@ class Migration {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
     }
-    if (this.#stoppedAt === undefined) throw new SylphError('vm_failed', 'the migration completed without stopping the VM');
+    if (this.#stoppedAt === undefined)
+      throw new SylphError('vm_failed', 'the migration completed without stopping the VM');
     return this.#stoppedAt;
   }
 
@@ -126,7 +130,8 @@ class Migration {
         break;
       case 'MIGRATION': {
         const { data } = migrationEvent.safeParse(event.data);
-        if (data !== undefined && ['completed', 'failed', 'cancelled'].includes(data.status)) this.#finished.resolve(data.status);
+        if (data !== undefined && ['completed', 'failed', 'cancelled'].includes(data.status))
+          this.#finished.resolve(data.status);
         break;
       }
       case 'MIGRATION_PASS':

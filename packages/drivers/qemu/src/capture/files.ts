@@ -16,7 +16,11 @@ export function openUntrusted(path: string): number {
 export async function cloneDisk(source: string, target: string): Promise<number> {
   const fd = openUntrusted(source);
   try {
-    await fs.promises.copyFile(`/proc/self/fd/${fd}`, target, fs.constants.COPYFILE_FICLONE_FORCE | fs.constants.COPYFILE_EXCL);
+    await fs.promises.copyFile(
+      `/proc/self/fd/${fd}`,
+      target,
+      fs.constants.COPYFILE_FICLONE_FORCE | fs.constants.COPYFILE_EXCL,
+    );
     return fs.fstatSync(fd).size;
   } finally {
     fs.closeSync(fd);

@@ -136,7 +136,8 @@ export class LiveCapture {
 
   async finish(): Promise<CapturedFiles> {
     const { targetDir, ramBytes } = this.#job;
-    if (this.#ram === undefined || this.#gatherer === undefined || this.#splitter === undefined) throw new Error('no live capture under way');
+    if (this.#ram === undefined || this.#gatherer === undefined || this.#splitter === undefined)
+      throw new Error('no live capture under way');
     const state = this.#splitter.end();
     const disk = await this.#disk;
     if (disk === undefined) throw new Error('the disk was not cloned');
@@ -176,7 +177,7 @@ export class LiveCapture {
       try {
         this.#splitter?.push(chunk);
       } catch (error) {
-        this.#received.reject(error as Error);
+        this.#received.reject(error);
         connection.destroy();
       }
     });
@@ -186,7 +187,7 @@ export class LiveCapture {
         this.#splitter?.end();
         this.#received.resolve();
       } catch (error) {
-        this.#received.reject(error as Error);
+        this.#received.reject(error);
       }
     });
   }

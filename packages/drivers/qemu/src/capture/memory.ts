@@ -19,7 +19,8 @@ export class GuestMemory {
   /** `ramPath` is the file it is mapped from. Throws when the process is gone or maps something else. */
   constructor(pid: number, ramPath: string, ramBytes: number) {
     const mapping = mappingOf(pid, fs.realpathSync(ramPath));
-    if (mapping === undefined || Number(mapping.end - mapping.start) !== ramBytes) throw new Error(`process ${pid} does not map ${ramBytes} bytes of ${ramPath}`);
+    if (mapping === undefined || Number(mapping.end - mapping.start) !== ramBytes)
+      throw new Error(`process ${pid} does not map ${ramBytes} bytes of ${ramPath}`);
     this.#start = mapping.start;
     this.#pages = ramBytes / pageBytes;
     this.#memory = fs.openSync(`/proc/${pid}/mem`, 'r');
@@ -33,7 +34,12 @@ export class GuestMemory {
     let runFrom = -1;
     for (let first = 0; first < this.#pages; first += batchBytes / entryBytes) {
       const count = Math.min(batchBytes / entryBytes, this.#pages - first);
-      readFully(this.#pagemap, chunk, count * entryBytes, this.#start / BigInt(pageBytes / entryBytes) + BigInt(first * entryBytes));
+      readFully(
+        this.#pagemap,
+        chunk,
+        count * entryBytes,
+        this.#start / BigInt(pageBytes / entryBytes) + BigInt(first * entryBytes),
+      );
       for (let index = 0; index < count; index++) {
         const high = entries[2 * index + 1] as number;
         const isPrivate = (high & inUse) !== 0 && (high & fileBacked) === 0;
@@ -49,7 +55,12 @@ export class GuestMemory {
   hasPrivate(offset: number, bytes: number): boolean {
     const count = bytes / pageBytes;
     const chunk = this.#batch.subarray(0, count * entryBytes);
-    readFully(this.#pagemap, chunk, chunk.length, this.#start / BigInt(pageBytes / entryBytes) + BigInt((offset / pageBytes) * entryBytes));
+    readFully(
+      this.#pagemap,
+      chunk,
+      chunk.length,
+      this.#start / BigInt(pageBytes / entryBytes) + BigInt((offset / pageBytes) * entryBytes),
+    );
     for (let at = 4; at < chunk.length; at += entryBytes) {
       const high = chunk.readUInt32LE(at);
       if ((high & inUse) !== 0 && (high & fileBacked) === 0) return true;
@@ -70,7 +81,7 @@ export class GuestMemory {
 }
 
 function readFully(fd: number, into: Buffer, bytes: number, position: bigint): void {
-  for (let done = 0; done < bytes; ) {
+  for (let done = 0; done < bytes;) {
     const read = fs.readSync(fd, into, done, bytes - done, position + BigInt(done));
     if (read === 0) throw new Error('the hypervisor is gone');
     done += read;

@@ -19,7 +19,8 @@ after(async () => {
   await dir[Symbol.asyncDispose]();
 });
 
-const fills = (values: readonly number[]): Buffer => Buffer.concat(values.map((value) => Buffer.alloc(pageBytes, value)));
+const fills = (values: readonly number[]): Buffer =>
+  Buffer.concat(values.map((value) => Buffer.alloc(pageBytes, value)));
 /** Few values, so that equal pages and zeros are common. */
 const fill = fc.nat(3);
 const writes = fc.array(
@@ -27,7 +28,10 @@ const writes = fc.array(
   { maxLength: 12 },
 );
 
-async function write(origin: Buffer, steps: readonly { first: number; values: readonly number[]; zero: boolean }[]): Promise<{ path: string; changedBytes: number; expected: Buffer }> {
+async function write(
+  origin: Buffer,
+  steps: readonly { first: number; values: readonly number[]; zero: boolean }[],
+): Promise<{ path: string; changedBytes: number; expected: Buffer }> {
   const originPath = path.join(dir.path, `origin-${++count}`);
   const target = path.join(dir.path, `target-${count}`);
   fs.writeFileSync(originPath, origin);
@@ -62,7 +66,9 @@ test('the file holds the origin with what was written over it, in any order', as
 
 test('pages equal to the origin are not written', async () => {
   const origin = fills(Array.from({ length: pages }, (_, index) => 1 + (index % 200)));
-  const result = await write(origin, [{ first: 0, values: Array.from({ length: pages }, (_, index) => (index === 5 ? 250 : 1 + index)), zero: false }]);
+  const result = await write(origin, [
+    { first: 0, values: Array.from({ length: pages }, (_, index) => (index === 5 ? 250 : 1 + index)), zero: false },
+  ]);
   assert.equal(result.changedBytes, pageBytes);
 });
 
@@ -75,7 +81,9 @@ test('runs of zeros become holes', async () => {
 });
 
 test('zeros over a hole of the origin need nothing', async () => {
-  const result = await write(Buffer.alloc(ramBytes), [{ first: 0, values: Array.from({ length: pages }, () => 1), zero: true }]);
+  const result = await write(Buffer.alloc(ramBytes), [
+    { first: 0, values: Array.from({ length: pages }, () => 1), zero: true },
+  ]);
   assert.equal(result.changedBytes, 0);
 });
 

@@ -62,7 +62,8 @@ export class RamFile {
   /** Notes that a page is all zeros. */
   zero(offset: number): void {
     const index = offset / pageBytes;
-    this.#states[index] = this.#states[index] === page.asOrigin || this.#states[index] === page.zero ? page.zero : page.zeroOverWritten;
+    this.#states[index] =
+      this.#states[index] === page.asOrigin || this.#states[index] === page.zero ? page.zero : page.zeroOverWritten;
   }
 
   /** Makes the holes. */
@@ -92,7 +93,8 @@ export class RamFile {
 
   #mustWrite(index: number, data: Buffer, origin: Buffer, at: number): boolean {
     // Only a page never written can be left as the origin has it.
-    if (this.#states[index] === page.asOrigin && data.compare(origin, at, at + pageBytes, at, at + pageBytes) === 0) return false;
+    if (this.#states[index] === page.asOrigin && data.compare(origin, at, at + pageBytes, at, at + pageBytes) === 0)
+      return false;
     if (data.compare(zeroes, 0, pageBytes, at, at + pageBytes) === 0) {
       this.zero(index * pageBytes);
       return false;
@@ -114,7 +116,8 @@ export class RamFile {
       const origin = this.#readOrigin(first * pageBytes, states.length * pageBytes);
       for (const [index, state] of states.entries()) {
         const at = index * pageBytes;
-        if (state === page.zero && origin.compare(zeroes, 0, pageBytes, at, at + pageBytes) === 0) states[index] = page.asOrigin;
+        if (state === page.zero && origin.compare(zeroes, 0, pageBytes, at, at + pageBytes) === 0)
+          states[index] = page.asOrigin;
       }
     }
   }
@@ -126,18 +129,23 @@ export class RamFile {
   }
 
   #writeOut(offset: number, data: Buffer): void {
-    for (let done = 0; done < data.length; ) done += fs.writeSync(this.#target, data, done, data.length - done, offset + done);
+    for (let done = 0; done < data.length;)
+      done += fs.writeSync(this.#target, data, done, data.length - done, offset + done);
   }
 
   /** Node has no fallocate; one xfs_io (its fpunch is the plain system call, on any file system) takes all holes from its standard input. */
   async #punch(holes: string[]): Promise<void> {
     try {
-      await runProgram('xfs_io', [`/proc/${process.pid}/fd/${this.#target}`], { input: `${holes.join('\n')}\n`, deadlineMs: punchDeadlineMs });
+      await runProgram('xfs_io', [`/proc/${process.pid}/fd/${this.#target}`], {
+        input: `${holes.join('\n')}\n`,
+        deadlineMs: punchDeadlineMs,
+      });
     } catch {
       // Zeros that are written read the same as holes; they only take space.
       for (const hole of holes) {
         const [, offset = 0, bytes = 0] = hole.split(' ').map(Number);
-        for (let at = 0; at < bytes; at += batchBytes) this.#writeOut(offset + at, zeroes.subarray(0, Math.min(batchBytes, bytes - at)));
+        for (let at = 0; at < bytes; at += batchBytes)
+          this.#writeOut(offset + at, zeroes.subarray(0, Math.min(batchBytes, bytes - at)));
       }
     }
   }

@@ -30,7 +30,9 @@ class CaptureWorker {
       if ('error' in reply) pending?.reject(new SylphError('vm_failed', `capture failed: ${reply.error}`));
       else pending?.resolve(reply.output as never);
     });
-    this.#worker.once('error', (error: unknown) => this.#die(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.once('error', (error: unknown) =>
+      this.#die(error instanceof Error ? error : new Error(String(error))),
+    );
     this.#worker.once('exit', (code) => this.#die(new Error(`exit code ${code}`)));
   }
 
@@ -50,7 +52,8 @@ class CaptureWorker {
 
   #die(cause: Error): void {
     this.dead = true;
-    for (const { reject } of this.#pending.values()) reject(new SylphError('vm_failed', `capture failed: its worker died: ${cause.message}`, { cause }));
+    for (const { reject } of this.#pending.values())
+      reject(new SylphError('vm_failed', `capture failed: its worker died: ${cause.message}`, { cause }));
     this.#pending.clear();
   }
 }

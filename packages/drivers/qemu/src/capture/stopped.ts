@@ -17,7 +17,8 @@ export async function captureStopped(job: CaptureJob): Promise<CapturedFiles> {
     const ram = new RamFile(origin, target('ram'), job.ramBytes);
     try {
       for (const [first, end] of memory.privateRuns()) {
-        for (let at = first * pageBytes; at < end * pageBytes; at += batchBytes) ram.write(at, memory.read(at, Math.min(batchBytes, end * pageBytes - at)));
+        for (let at = first * pageBytes; at < end * pageBytes; at += batchBytes)
+          ram.write(at, memory.read(at, Math.min(batchBytes, end * pageBytes - at)));
       }
       await ram.finish();
       ram.sync();

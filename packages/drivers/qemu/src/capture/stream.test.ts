@@ -51,7 +51,11 @@ function records(rounds: Sent[][]): Buffer {
       const flags = (fill === 0 ? 0x02 : 0x08) | (block === last ? 0x20 : 0);
       const name = block === last ? Buffer.alloc(0) : text(block);
       last = block;
-      return Buffer.concat([u64(page * pageBytes + flags), name, fill === 0 ? Buffer.from([0]) : Buffer.alloc(pageBytes, fill)]);
+      return Buffer.concat([
+        u64(page * pageBytes + flags),
+        name,
+        fill === 0 ? Buffer.from([0]) : Buffer.alloc(pageBytes, fill),
+      ]);
     });
     return Buffer.concat([Buffer.from([type]), u32(2), ...pages, endOfSection, footer]);
   });
@@ -60,7 +64,15 @@ function records(rounds: Sent[][]): Buffer {
 }
 
 const streamOf = (rounds: Sent[][], options: { configuration?: boolean } = {}): Buffer =>
-  Buffer.concat([head, options.configuration === true ? Buffer.concat([Buffer.from([0x07]), u32(7), Buffer.from('microvm')]) : Buffer.alloc(0), setup, records(rounds), devices]);
+  Buffer.concat([
+    head,
+    options.configuration === true
+      ? Buffer.concat([Buffer.from([0x07]), u32(7), Buffer.from('microvm')])
+      : Buffer.alloc(0),
+    setup,
+    records(rounds),
+    devices,
+  ]);
 
 class Memory implements RamSink {
   readonly bytes = Buffer.alloc(ramBytes, 0xee);
@@ -92,7 +104,10 @@ const sent = fc.oneof(
   fc.record({ block: fc.constant<'bios'>('bios'), page: fc.nat(biosPages - 1), fill: fc.nat(255) }),
 );
 const rounds = fc.array(fc.array(sent, { maxLength: 20 }), { minLength: 1, maxLength: 4 });
-const chunkSizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 20_000 })), { minLength: 1, maxLength: 8 });
+const chunkSizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 20_000 })), {
+  minLength: 1,
+  maxLength: 8,
+});
 
 test('RAM goes to the sink, all else to a state that is the same for every chunking', () => {
   fc.assert(
@@ -107,7 +122,10 @@ test('RAM goes to the sink, all else to a state that is the same for every chunk
       assert.ok(memory.bytes.equals(expected));
       assert.equal(memory.switchovers, 1);
       const again = split(state, [state.length]);
-      assert.ok(again.memory.bytes.every((byte) => byte === 0xee), 'the state holds a page of RAM');
+      assert.ok(
+        again.memory.bytes.every((byte) => byte === 0xee),
+        'the state holds a page of RAM',
+      );
       assert.ok(again.state.equals(state), 'splitting a state changes nothing');
       assert.equal(state.subarray(state.length - devices.length).compare(devices), 0);
       for (const one of kept.values()) if (one.fill !== 0) assert.ok(state.includes(Buffer.alloc(pageBytes, one.fill)));
@@ -131,7 +149,13 @@ test('a stream cut anywhere is an error', () => {
 });
 
 test('any bytes are either split or refused', () => {
-  const stream = streamOf([[{ block: 'ram', page: 1, fill: 7 }, { block: 'ram', page: 2, fill: 0 }], [{ block: 'bios', page: 0, fill: 9 }]]);
+  const stream = streamOf([
+    [
+      { block: 'ram', page: 1, fill: 7 },
+      { block: 'ram', page: 2, fill: 0 },
+    ],
+    [{ block: 'bios', page: 0, fill: 9 }],
+  ]);
   const flips = fc.array(fc.tuple(fc.nat(stream.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
   fc.assert(
     fc.property(flips, chunkSizes, (changes, sizes) => {
@@ -153,17 +177,46 @@ test('what lies or exceeds its bounds is refused', () => {
     'another version': Buffer.concat([u32(0x5145564d), u32(4)]),
     'a configuration without measure': Buffer.concat([head, Buffer.from([0x07]), u32(0xffff_ffff)]),
     'an unknown live section': Buffer.concat([head, Buffer.from([0x01]), u32(2), text('dirty-bitmap'), u32(0), u32(1)]),
-    'a page beyond RAM': Buffer.concat([head, setup, Buffer.from([0x02]), u32(2), u64(ramBytes + 0x08), text('ram'), Buffer.alloc(pageBytes)]),
+    'a page beyond RAM': Buffer.concat([
+      head,
+      setup,
+      Buffer.from([0x02]),
+      u32(2),
+      u64(ramBytes + 0x08),
+      text('ram'),
+      Buffer.alloc(pageBytes),
+    ]),
     'a page of no block': Buffer.concat([head, setup, Buffer.from([0x02]), u32(2), u64(0x28), Buffer.alloc(pageBytes)]),
     'an unknown record': Buffer.concat([head, setup, Buffer.from([0x02]), u32(2), u64(0x100), text('ram')]),
     'a part of another section': Buffer.concat([head, setup, Buffer.from([0x02]), u32(3)]),
-    'RAM of another size': Buffer.concat([head, Buffer.from([0x01]), u32(2), text('ram'), u32(0), u32(4), u64(pageBytes + 4), text('ram'), u64(pageBytes)]),
-    'blocks that do not add up': Buffer.concat([head, Buffer.from([0x01]), u32(2), text('ram'), u32(0), u32(4), u64(pageBytes + 4), text('bios'), u64(2 * pageBytes)]),
+    'RAM of another size': Buffer.concat([
+      head,
+      Buffer.from([0x01]),
+      u32(2),
+      text('ram'),
+      u32(0),
+      u32(4),
+      u64(pageBytes + 4),
+      text('ram'),
+      u64(pageBytes),
+    ]),
+    'blocks that do not add up': Buffer.concat([
+      head,
+      Buffer.from([0x01]),
+      u32(2),
+      text('ram'),
+      u32(0),
+      u32(4),
+      u64(pageBytes + 4),
+      text('bios'),
+      u64(2 * pageBytes),
+    ]),
     'another setup': Buffer.concat([head, setup, setup]),
     'a bad footer': Buffer.concat([head, setup.subarray(0, -1), Buffer.from([9])]),
     'an end before RAM': Buffer.concat([head, Buffer.from([0])]),
   };
-  for (const [what, stream] of Object.entries(bad)) assert.throws(() => split(stream, [stream.length]), MalformedStreamError, what);
+  for (const [what, stream] of Object.entries(bad))
+    assert.throws(() => split(stream, [stream.length]), MalformedStreamError, what);
 });
 
 test('a state without end does not fill memory', () => {

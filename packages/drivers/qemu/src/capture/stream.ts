@@ -4,7 +4,15 @@ import { pageBytes } from '@sylph/model';
 const magic = 0x5145564d;
 const version = 3;
 /** Section types (migration/savevm.h). */
-const section = { eof: 0x00, start: 0x01, part: 0x02, end: 0x03, configuration: 0x07, command: 0x08, footer: 0x7e } as const;
+const section = {
+  eof: 0x00,
+  start: 0x01,
+  part: 0x02,
+  end: 0x03,
+  configuration: 0x07,
+  command: 0x08,
+  footer: 0x7e,
+} as const;
 /** Commands inside the stream (migration/savevm.c, enum qemu_vm_cmd): the source announces that its CPUs stand still. */
 const commandSwitchover = 0x08;
 /** Flags in the low bits of a RAM record's offset (migration/ram.c). */
@@ -92,7 +100,8 @@ export class StreamSplitter {
 
   #keep(bytes: Buffer): Buffer {
     this.#stateBytes += bytes.length;
-    if (this.#stateBytes > maxStateBytes) throw new MalformedStreamError(`device state of more than ${maxStateBytes} bytes`);
+    if (this.#stateBytes > maxStateBytes)
+      throw new MalformedStreamError(`device state of more than ${maxStateBytes} bytes`);
     // A copy: the chunk it lies in is much larger and would be held by it.
     this.#state.push(Buffer.from(bytes));
     return bytes;
@@ -100,7 +109,8 @@ export class StreamSplitter {
 
   *#parse(): Generator<undefined, void, undefined> {
     const head = this.#keep(yield* this.#take(8));
-    if (head.readUInt32BE(0) !== magic || head.readUInt32BE(4) !== version) throw new MalformedStreamError(`not of version ${version}`);
+    if (head.readUInt32BE(0) !== magic || head.readUInt32BE(4) !== version)
+      throw new MalformedStreamError(`not of version ${version}`);
     let ram = -1;
     for (;;) {
       const type = (yield* this.#take(1))[0];
@@ -117,7 +127,8 @@ export class StreamSplitter {
           break;
         case section.part:
         case section.end:
-          if ((yield* this.#take(4)).readUInt32BE(0) !== ram) throw new MalformedStreamError('part of an unknown section');
+          if ((yield* this.#take(4)).readUInt32BE(0) !== ram)
+            throw new MalformedStreamError('part of an unknown section');
           yield* this.#ram(false);
           yield* this.#footer(ram);
           if (type === section.part) break;
@@ -159,7 +170,8 @@ export class StreamSplitter {
 
   *#footer(id: number): Generator<undefined, Buffer, undefined> {
     const footer = yield* this.#take(5);
-    if (footer[0] !== section.footer || footer.readUInt32BE(1) !== id) throw new MalformedStreamError('section footer expected');
+    if (footer[0] !== section.footer || footer.readUInt32BE(1) !== id)
+      throw new MalformedStreamError('section footer expected');
     return footer;
   }
 
@@ -180,7 +192,8 @@ export class StreamSplitter {
         continue;
       }
       const kind = flags & ~flag.continue;
-      if (setup || !knownRecords.includes(kind)) throw new MalformedStreamError(`RAM record with flags 0x${flags.toString(16)}`);
+      if (setup || !knownRecords.includes(kind))
+        throw new MalformedStreamError(`RAM record with flags 0x${flags.toString(16)}`);
       if ((flags & flag.continue) === 0) {
         const length = (yield* this.#take(1))[0] as number;
         this.#current = (yield* this.#take(length)).toString('latin1');
@@ -212,7 +225,8 @@ export class StreamSplitter {
       const bytes = Number(this.#keep(yield* this.#take(8)).readBigUInt64BE(0));
       if (bytes === 0) throw new MalformedStreamError('memory block of no size');
       if (name === this.#block.name) {
-        if (bytes !== this.#block.bytes) throw new MalformedStreamError(`RAM of ${bytes} bytes instead of ${this.#block.bytes}`);
+        if (bytes !== this.#block.bytes)
+          throw new MalformedStreamError(`RAM of ${bytes} bytes instead of ${this.#block.bytes}`);
         found = true;
       }
       left -= bytes;

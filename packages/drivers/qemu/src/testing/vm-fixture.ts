@@ -1,8 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { randomBytes, randomUUID } from 'node:crypto';
-import { ControlAndDataChannels } from '@sylph/channel';
-import type { GuestChannel, Vm, VmSpec } from '@sylph/engine';
+import type { Vm, VmSpec } from '@sylph/engine';
 import type { MachineIdentity } from '@sylph/model';
 import { QemuDriver } from '../driver.ts';
 import { runProgram } from '../supervise.ts';
@@ -11,7 +9,6 @@ import { makeReflinkDir } from './reflink-dir.ts';
 const cache = path.resolve(import.meta.dirname, '../../../../../.cache');
 const firstUid = 262_144;
 const startDeadlineMs = 110_000;
-const guestDeadlineMs = 90_000;
 
 /** Real VMs for a test file: a reflink file system with the guest and disk that set-up has built, and a driver. */
 export class VmFixture implements AsyncDisposable {
@@ -23,7 +20,14 @@ export class VmFixture implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   #count = 0;
 
-  private constructor(parts: { driver: QemuDriver; notices: string[]; pool: string; ramMib: number; machine: MachineIdentity; stack: AsyncDisposableStack }) {
+  private constructor(parts: {
+    driver: QemuDriver;
+    notices: string[];
+    pool: string;
+    ramMib: number;
+    machine: MachineIdentity;
+    stack: AsyncDisposableStack;
+  }) {
     this.driver = parts.driver;
     this.notices = parts.notices;
     this.pool = parts.pool;
@@ -38,11 +42,27 @@ export class VmFixture implements AsyncDisposable {
     const guest = newestBuild('guest', 'guest.json', () => true);
     fs.copyFileSync(path.join(guest, 'kernel'), path.join(pool, 'kernel'));
     fs.copyFileSync(path.join(guest, 'initrd'), path.join(pool, 'initrd'));
-    await runProgram('cp', ['--sparse=always', path.join(newestBuild('images', 'image.json', ({ name }) => name === 'minimal'), 'rootfs.img'), path.join(pool, 'base')], { deadlineMs: 60_000 });
+    await runProgram(
+      'cp',
+      [
+        '--sparse=always',
+        path.join(
+          newestBuild('images', 'image.json', ({ name }) => name === 'minimal'),
+          'rootfs.img',
+        ),
+        path.join(pool, 'base'),
+      ],
+      { deadlineMs: 60_000 },
+    );
     for (const name of ['kernel', 'initrd']) fs.chmodSync(path.join(pool, name), 0o444);
     const notices: string[] = [];
-    const driver = stack.use(new QemuDriver({ stateDir: path.join(pool, 'state'), onNotice: (notice) => notices.push(notice) }));
-    const { reason: _, ...machine } = await driver.machine({ kernel: path.join(pool, 'kernel'), initrd: path.join(pool, 'initrd') });
+    const driver = stack.use(
+      new QemuDriver({ stateDir: path.join(pool, 'state'), onNotice: (notice) => notices.push(notice) }),
+    );
+    const { reason: _, ...machine } = await driver.machine({
+      kernel: path.join(pool, 'kernel'),
+      initrd: path.join(pool, 'initrd'),
+    });
     return new VmFixture({ driver, notices, pool, ramMib: options.ramMib, machine, stack: stack.move() });
   }
 
@@ -52,7 +72,11 @@ export class VmFixture implements AsyncDisposable {
     const uid = firstUid + number;
     const dir = path.join(this.pool, `vm-${number}`);
     fs.mkdirSync(path.join(dir, 'run'), { recursive: true });
-    fs.copyFileSync(from === undefined ? path.join(this.pool, 'base') : path.join(from.dir, 'disk'), path.join(dir, 'disk'), fs.constants.COPYFILE_FICLONE_FORCE);
+    fs.copyFileSync(
+      from === undefined ? path.join(this.pool, 'base') : path.join(from.dir, 'disk'),
+      path.join(dir, 'disk'),
+      fs.constants.COPYFILE_FICLONE_FORCE,
+    );
     if (from === undefined) {
       fs.writeFileSync(path.join(dir, 'ram'), '', { mode: 0o444 });
       fs.truncateSync(path.join(dir, 'ram'), this.ramMib * 2 ** 20);
@@ -68,7 +92,15 @@ export class VmFixture implements AsyncDisposable {
       uid,
       shape: { cpus: 2, ramMib: this.ramMib, storageGb: 20 },
       machine: this.#machine,
-      network: { kind: 'user', restricted: true, mac: '52:54:00:12:34:56', subnet: '10.0.0.0/24', guestAddress: '10.0.0.1', gateway: '10.0.0.2', dns: '10.0.0.3' },
+      network: {
+        kind: 'user',
+        restricted: true,
+        mac: '52:54:00:12:34:56',
+        subnet: '10.0.0.0/24',
+        guestAddress: '10.0.0.1',
+        gateway: '10.0.0.2',
+        dns: '10.0.0.3',
+      },
       ...(from === undefined ? {} : { memory: { devPath: path.join(from.dir, 'dev'), format: from.format } }),
     };
   }
@@ -92,50 +124,12 @@ export class VmFixture implements AsyncDisposable {
   }
 }
 
-/** Talks to a VM's agent. `fresh`: the guest has just been started, not adopted. */
-export async function connectGuest(vm: Vm, options: { fresh: boolean }): Promise<GuestChannel> {
-  const channel = await new ControlAndDataChannels().connect(vm.sockets, { deadlineMs: guestDeadlineMs, signal: AbortSignal.timeout(guestDeadlineMs) });
-  if (options.fresh) {
-    await channel.resume(
-      {
-        time: String(BigInt(Date.now()) * 1_000_000n),
-        entropy: randomBytes(64).toString('base64'),
-        generationId: randomUUID(),
-        hostname: 'test',
-        spriteId: 'sprite-test',
-        machineId: randomBytes(16).toString('hex'),
-        newIdentity: false,
-      },
-      { deadlineMs: guestDeadlineMs },
-    );
-  } else await channel.open({ deadlineMs: guestDeadlineMs });
-  return channel;
-}
-
-let processes = 0;
-
-/** Runs a shell command in the guest to its end. Output of both streams; throws on another exit code than 0. */
-export async function run(channel: GuestChannel, command: string): Promise<string> {
-  const id = String(++processes + (Date.now() % 1_000_000) * 1000);
-  const stream = channel.startProcess({ id, argv: ['sh', '-c', command], path: '/bin/sh', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, dir: '/', user: 'root', tty: null, stdin: false });
-  await stream.started;
-  let output = '';
-  for await (const event of stream.events) {
-    if (event.type === 'output') {
-      output += event.bytes.toString();
-      stream.ack(event.offset + event.bytes.length);
-    }
-    if (event.type === 'exit' && event.exit.code !== 0) throw new Error(`exit code ${event.exit.code}: ${output}`);
-  }
-  stream.close();
-  await channel.forgetProcess(id);
-  return output;
-}
-
 /** Newest finished build of its kind: its manifest is written last. */
 function newestBuild(kind: string, manifest: string, isWanted: (manifest: { name?: string }) => boolean): string {
   const root = path.join(cache, kind);
-  const files = fs.globSync(path.join(root, '*', manifest)).filter((file) => isWanted(JSON.parse(fs.readFileSync(file, 'utf8')) as { name?: string }));
+  const files = fs
+    .globSync(path.join(root, '*', manifest))
+    .filter((file) => isWanted(JSON.parse(fs.readFileSync(file, 'utf8')) as { name?: string }));
   const newest = files.toSorted((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)[0];
   if (newest === undefined) throw new Error(`nothing in ${root}: run \`npm run setup\` first`);
   return path.dirname(newest);
