@@ -1,5 +1,6 @@
 import http2 from 'node:http2';
 import type net from 'node:net';
+import { agentFailed } from './failure.ts';
 
 /**
  * What one stream may have under way before the host has read it. The agent keeps at most 1 MiB of a process's output unacknowledged, so a larger window
@@ -19,8 +20,12 @@ const assumedPeerStreams = 4096;
 /** MB of headers and queued writes a session may hold before new streams are refused: input queued for every process. */
 const maxSessionMemoryMb = 256;
 
-/** HTTP/2 over a socket whose nonce exchange is done. The session owns the socket. */
-export function openDataSession(socket: net.Socket): http2.ClientHttp2Session {
+/**
+ * HTTP/2 over a socket whose nonce exchange is done; the session owns the socket from now on. Resolves once the session has taken the socket over: before that,
+ * destroying it or setting its window throws out of Node's event loop. Rejects with `agent_failed` when the socket is closed already.
+ */
+export async function openDataSession(socket: net.Socket): Promise<http2.ClientHttp2Session> {
+  if (socket.destroyed) throw agentFailed('the data port closed');
   const session = http2.connect('http://guest', {
     createConnection: () => socket,
     maxSessionMemory: maxSessionMemoryMb,
@@ -28,9 +33,10 @@ export function openDataSession(socket: net.Socket): http2.ClientHttp2Session {
     maxHeaderListPairs: 32,
     settings: { enablePush: false, initialWindowSize: streamWindowBytes, maxFrameSize: maxFrameBytes, maxHeaderListSize: 16 * 1024 },
   });
-  session.once('connect', () => {
-    // The event is emitted also when the session was destroyed in between, and the call throws then.
-    if (!session.destroyed) session.setLocalWindowSize(sessionWindowBytes);
-  });
+  // The owner looks at whether the session is closed, and listens from then on.
+  session.on('error', () => {});
+  await new Promise((resolve) => session.once('connect', resolve));
+  if (session.destroyed) throw agentFailed('the data session failed at once');
+  session.setLocalWindowSize(sessionWindowBytes);
   return session;
 }

@@ -28,8 +28,10 @@ test('whatever a guest says on its data port, calls end with an error and the da
         },
       });
       await using channel = await new ControlAndDataChannels().connect(guest.sockets, { deadlineMs: 5000, signal: new AbortController().signal });
-      await channel.open({ deadlineMs: 5000 });
-      await assert.rejects(channel.ping({ deadlineMs: 60 }), { code: 'agent_failed' });
+      await assert.rejects(
+        channel.open({ deadlineMs: 5000 }).then(() => channel.ping({ deadlineMs: 60 })),
+        { code: 'agent_failed' },
+      );
     }),
     { numRuns: 60 },
   );

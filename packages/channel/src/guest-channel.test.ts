@@ -61,14 +61,20 @@ test('a guest that cuts its ports breaks the channel; later calls fail', async (
   await using fixture = await openChannel({});
   await fixture.channel.open({ deadlineMs: 5000 });
   fixture.guest.cut();
-  assert.match(await fixture.channel.broken, /port closed/);
+  assert.match(await fixture.channel.broken, /port closed|session failed/);
   await assert.rejects(fixture.channel.ping({ deadlineMs: 5000 }), { code: 'agent_failed' });
   await assert.rejects(fixture.channel.quiesce({ deadlineMs: 5000 }), { code: 'agent_failed' });
   assert.throws(() => fixture.channel.attachProcess('1', 0), { code: 'agent_failed' });
 });
 
-test('a data session that speaks no HTTP/2 breaks the channel', async () => {
-  await using fixture = await openChannel({ rawData: (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'.repeat(10)) });
+test('a guest that speaks no HTTP/2 on its data port fails the opening or breaks the channel', async () => {
+  const rubbish = 'HTTP/1.1 400 Bad Request\r\n\r\n'.repeat(10);
+  await using hasty = await openChannel({ rawData: (socket) => socket.write(rubbish) });
+  await assert.rejects(
+    hasty.channel.open({ deadlineMs: 5000 }).then(() => hasty.channel.ping({ deadlineMs: 5000 })),
+    { code: 'agent_failed' },
+  );
+  await using fixture = await openChannel({ rawData: (socket) => setTimeout(() => socket.write(rubbish), 30) });
   await fixture.channel.open({ deadlineMs: 5000 });
   await assert.rejects(fixture.channel.ping({ deadlineMs: 5000 }), { code: 'agent_failed' });
   assert.match(await fixture.channel.broken, /data session failed|data port closed/);

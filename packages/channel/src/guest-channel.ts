@@ -119,8 +119,8 @@ export class PortsChannel implements GuestChannel {
         await Promise.all([this.#ask(op(nonce.toString('hex')), signal), connecting.then((connected) => (socket = connected))]);
         if (socket === undefined) throw new Error('unreachable: the socket is connected');
         await exchangeNonce(socket, nonce, signal);
+        this.#useSession(await openDataSession(socket));
         this.#assertUsable();
-        this.#useSession(openDataSession(socket), socket);
       } catch (error) {
         abandon.abort(error);
         // The connection attempt ends with the same reason; its socket, if it made one, goes with it.
@@ -130,12 +130,15 @@ export class PortsChannel implements GuestChannel {
     });
   }
 
-  #useSession(session: http2.ClientHttp2Session, socket: net.Socket): void {
+  #useSession(session: http2.ClientHttp2Session): void {
+    if (this.#over !== undefined) {
+      session.destroy();
+      return;
+    }
     this.#session = session;
     session.on('error', (error) => this.#break(`the data session failed: ${textOf(error)}`));
     session.on('goaway', () => this.#break('the guest ended the data session'));
     session.on('close', () => this.#break('the data port closed'));
-    if (socket.destroyed) this.#break('the data port closed');
   }
 
   async #ask(op: ControlRequest, signal: AbortSignal): Promise<ControlReply> {
