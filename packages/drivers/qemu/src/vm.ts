@@ -1,4 +1,3 @@
-import path from 'node:path';
 import type { CaptureReport, Vm, VmEnd } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
@@ -52,7 +51,9 @@ export class QemuVm implements Vm {
     this.dir = parts.dir;
     this.pid = parts.process.pid;
     this.paused = parts.paused;
-    this.sockets = { data: path.join(parts.dir, runFiles.data), control: path.join(parts.dir, runFiles.control) };
+    // Through the process: a working directory may be deeper than the 107 bytes of a socket's address.
+    const cwd = `/proc/${parts.process.pid}/cwd`;
+    this.sockets = { data: `${cwd}/${runFiles.data}`, control: `${cwd}/${runFiles.control}` };
     parts.qmp.unref();
     parts.qmp.onEvent((event) => this.#onEvent(event));
     void parts.qmp.closed.then(() => parts.process.expectEnd());
