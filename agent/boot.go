@@ -40,6 +40,7 @@ func bootAndServe() error {
 	useConsole()
 	setHostnameFromDisk()
 	tuneKernel()
+	loadSocketDiagnosis()
 	configureNetwork()
 	return serveVM()
 }

@@ -69,8 +69,14 @@ func removeHostKeys(root string) error {
 	return err
 }
 
-// writeFile replaces a file in one step, or in place when there is no room for a second one. It makes missing folders. A symbolic link is replaced, not followed.
+// writeFile replaces a file in one step, or in place when there is no room for a second one; one that holds the text already is left alone, for most
+// resumes change nothing. It makes missing folders. A symbolic link is replaced, not followed.
 func writeFile(path, text string, mode fs.FileMode) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() == int64(len(text)) {
+		if have, err := os.ReadFile(path); err == nil && string(have) == text {
+			return nil
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// inputLimitBytes is the most input that waits for a process to read it. Beyond it the agent stops reading the process's stream.
-	inputLimitBytes = 1 << 20
+	// inputLimitBytes is the most input that waits for a process to read it. Beyond it the agent stops reading the process's stream, acknowledgements
+	// included; a host that keeps at most 1 MiB of input unacknowledged never gets there.
+	inputLimitBytes = 1<<20 + inputPieceBytes
 	// inputPieceBytes is the most input written, and then acknowledged, at once.
 	inputPieceBytes = 64 << 10
 	// endOfTransmission is what a terminal in its usual mode takes for the end of input (VEOF, termios(3)).

@@ -43,16 +43,18 @@ func mountAll() {
 			logf("%s: %v", link.path, err)
 		}
 	}
-	if err := os.MkdirAll("/tmp", 0o777); err == nil {
-		err = os.Chmod("/tmp", os.ModeSticky|0o777)
-		if err != nil {
-			logf("/tmp: %v", err)
-		}
-	} else {
-		logf("/tmp: %v", err)
+	makeSticky("/tmp")
+	makeSticky("/run/lock")
+}
+
+// makeSticky makes a folder anyone may use where there is none.
+func makeSticky(path string) {
+	err := os.Mkdir(path, 0o777)
+	if err == nil {
+		err = os.Chmod(path, os.ModeSticky|0o777) // past the file creation mask
 	}
-	if err := os.MkdirAll("/run/lock", 0o755); err == nil {
-		_ = os.Chmod("/run/lock", os.ModeSticky|0o777) // a fresh tmpfs takes any mode
+	if err != nil && !os.IsExist(err) {
+		logf("%s: %v", path, err)
 	}
 }
 

@@ -22,15 +22,8 @@ const (
 	connectedStates = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<8 | 1<<9 | 1<<11
 )
 
-var diagModules = []string{"inet_diag", "tcp_diag"}
-
 // destroyConnections aborts every TCP connection with an address that is not loopback: their other ends belong to the origin of a fork.
 func destroyConnections() error {
-	for _, name := range diagModules {
-		if err := loadFromTree(name); err != nil {
-			logf("module %s: %v", name, err)
-		}
-	}
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_INET_DIAG)
 	if err != nil {
 		return err
