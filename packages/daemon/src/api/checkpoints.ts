@@ -169,7 +169,11 @@ export const checkpointRoutes =
               { mode: request.body?.mode ?? 'memory' },
               info,
             );
-            info(`What was there before is kept as ${savedAs}`);
+            info(
+              savedAs === undefined
+                ? 'There was no present that could be kept'
+                : `What was there before is kept as ${savedAs}`,
+            );
             info('Container components started successfully');
             return `Restore from ${id} complete`;
           },

@@ -1,21 +1,31 @@
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { ExecServerMessage } from '@sylph/model';
 import type { ApiLimits } from './deps.ts';
+import { binaryHeader } from './frame.ts';
 
 /** Longest reason of a close frame, bytes (RFC 6455, section 5.5). */
 const maxReasonBytes = 123;
 
-/** The client of an exec socket, as far as sending goes: in order, held back when it does not read, never quiet for long. */
+/**
+ * The client of an exec socket, as far as sending goes: in order, held back when it does not read, never quiet for long.
+ *
+ * Output is written to the connection as frames of our own, beside the library's: the stream byte in front of the payload would otherwise cost a copy of all output. The library writes each of its frames at once
+ * and compresses nothing here, so frames never mix.
+ */
 export class ExecClient implements Disposable {
   readonly #socket: WebSocket;
+  readonly #connection: Duplex;
   readonly #limits: Pick<ApiLimits, 'maxUnsentBytes' | 'keepAliveMs'>;
   readonly #gone = new AbortController();
   readonly #closed: Promise<void>;
   readonly #keepAlive: NodeJS.Timeout;
   #sentAt = Date.now();
 
-  constructor(socket: WebSocket, limits: Pick<ApiLimits, 'maxUnsentBytes' | 'keepAliveMs'>) {
+  /** `connection` is what `socket` speaks over. */
+  constructor(socket: WebSocket, connection: Duplex, limits: Pick<ApiLimits, 'maxUnsentBytes' | 'keepAliveMs'>) {
     this.#socket = socket;
+    this.#connection = connection;
     this.#limits = limits;
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
     void this.#closed.then(() => this.#gone.abort());
@@ -43,14 +53,20 @@ export class ExecClient implements Disposable {
     this.#socket.send(JSON.stringify(message), ignoreLoss);
   }
 
-  /** Sends a binary message; resolves when more may be sent. */
-  async send(message: Uint8Array): Promise<void> {
+  /** Sends a binary message of `bytes`, behind `firstByte` if there is one. `bytes` must not change until it resolves and later: it is not copied. Resolves when more may be sent. */
+  async send(bytes: Uint8Array, firstByte?: number): Promise<void> {
+    // What can no longer be delivered is lost to this client only; the session keeps it.
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#sentAt = Date.now();
-    if (this.#socket.bufferedAmount + message.length <= this.#limits.maxUnsentBytes) {
-      this.#socket.send(message, ignoreLoss);
-      return;
+    const sent = Promise.withResolvers<void>();
+    // All messages of one turn of the event loop go out in one system call.
+    if (this.#connection.writableCorked === 0) {
+      this.#connection.cork();
+      process.nextTick(() => this.#connection.uncork());
     }
-    await new Promise<void>((resolve) => this.#socket.send(message, () => resolve()));
+    this.#connection.write(binaryHeader(bytes.length, firstByte));
+    this.#connection.write(bytes, () => sent.resolve());
+    if (this.#connection.writableLength > this.#limits.maxUnsentBytes) await sent.promise;
   }
 
   /** Says goodbye after everything sent so far; resolves when the peer has said it too, or did not within the library's 30 s. */

@@ -9,6 +9,7 @@ import { errorResponses } from './error-answers.ts';
 import { sessionRequest } from './exec-request.ts';
 import { PacedChunks } from './paced-chunks.ts';
 import { nameInPath } from './sprite-answer.ts';
+import { vanished } from './vanished.ts';
 
 /** `POST …/exec`: runs a command without a terminal; the answer's chunks are its frames. */
 export const httpExecRoutes =
@@ -45,15 +46,15 @@ export const httpExecRoutes =
         const name = nameInPath(request.params.name);
         const gone = new AbortController();
         reply.raw.once('close', () => gone.abort());
-        const session = await startSession(name);
+        const session = await startSession();
         using _attached = session.attach();
         if (session.request.stdin) void feed(session, request.raw, gone.signal);
         else request.raw.resume();
         await answer(reply, session, gone.signal);
         request.log.info({ sessionId: session.id }, 'http exec ended');
 
-        async function startSession(sprite: string): Promise<Session> {
-          using lease = await service.use(request.caller.org, sprite, { signal: gone.signal });
+        async function startSession(): Promise<Session> {
+          using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
           return lease.sessions.start(sessionRequest(request.query, lease.view));
         }
       },

@@ -33,8 +33,7 @@ export async function sendOutput(client: ExecClient, session: Session, offset: n
 async function sendBytes(client: ExecClient, stream: number | undefined, bytes: Buffer): Promise<void> {
   const room = stream === undefined ? maxMessageBytes : maxMessageBytes - 1;
   for (let at = 0; at < bytes.length; at += room) {
-    const part = bytes.subarray(at, at + room);
-    await client.send(stream === undefined ? part : prefixed(stream, part));
+    await client.send(bytes.subarray(at, at + room), stream);
   }
 }
 
@@ -64,7 +63,7 @@ async function sendExit(
   tty: boolean,
 ): Promise<void> {
   // The binary exit comes first: a client that stops at either has had every byte of output.
-  if (!tty) await client.send(Buffer.from([streamByte.exit, code]));
+  if (!tty) await client.send(Buffer.from([code]), streamByte.exit);
   client.tell({
     type: 'exit',
     exit_code: code,
@@ -73,11 +72,4 @@ async function sendExit(
     ...(reason === undefined ? {} : { reason }),
   });
   return client.close(tty && code !== 0 ? closeCode.exitBase + code : closeCode.normal, '');
-}
-
-function prefixed(first: number, bytes: Buffer): Buffer {
-  const message = Buffer.allocUnsafe(1 + bytes.length);
-  message[0] = first;
-  bytes.copy(message, 1);
-  return message;
 }

@@ -506,10 +506,25 @@ describe('attach', () => {
     await api.service.start(api.org, 'one');
     const socket = api.socket(`${exec}?cmd=x`);
     await socket.until((messages) => messages.length === 1);
-    for (const offset of ['1', '-1', 'x', '1.5'])
+    for (const offset of ['5000000', '-1', 'x', '1.5'])
       assert.equal((await api.socket(`${exec}/1?offset=${offset}`).opened).status, 400, offset);
     api.service.sessions.get('1')?.exit(0);
     await socket.closed;
+    assert.equal((await api.socket(`${exec}/1?offset=1`).opened).status, 400);
+  });
+
+  it('waits where a client has seen more than is known here, as after a crash', async () => {
+    await using api = await open();
+    const first = api.socket(`${exec}?cmd=x`);
+    await first.until((messages) => messages.length === 1);
+    api.session.print('abc');
+    const resumed = api.socket(`${exec}/1?offset=5`);
+    await resumed.until((messages) => messages.length === 1);
+    api.session.print('defg');
+    api.session.exit(0);
+    await resumed.closed;
+    assert.deepEqual(resumed.brief, ['session_info', '1:fg', '3:0', 'exit']);
+    await first.closed;
   });
 });
 

@@ -12,11 +12,14 @@ import { sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
+import { vanished } from './vanished.ts';
 import { websocketOnly } from './websocket.ts';
 
 /** Close code of a server that goes down: come back later. */
 const serviceRestart = 1012;
 const internalError = 1011;
+/** Most output a client may have seen that a crash of the daemon can make unknown: what the guest keeps of a process, and what a journal holds in memory, with room to spare. */
+const maxAheadBytes = 4 * 1024 * 1024;
 
 /** What the socket speaks, for the OpenAPI document, which has no words for WebSockets. */
 export const execSocketDescription = `With \`Upgrade: websocket\` this runs a command, whose query parameters are those of \`POST …/exec\` and \`tty\`, \`cols\`, \`rows\`; or, with \`id\`, attaches to a session.
@@ -94,11 +97,7 @@ export const execSocketRoutes =
       using lease: SpriteLease | undefined =
         found.end === undefined ? await service.use(org, name, { signal: vanished(request) }) : undefined;
       const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
-      if (offset > session.endOffset)
-        throw new SylphError(
-          'invalid_request',
-          `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`,
-        );
+      assertOffset(session, offset);
       join(request, reply, name, { session, isOwner: false, stdin: stdin && session.request.stdin, offset });
     }
 
@@ -123,7 +122,7 @@ export const execSocketRoutes =
       const startedAt = Date.now();
       // A protocol error of the client; the library closes with the fitting code.
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
-      using client = new ExecClient(socket, limits);
+      using client = new ExecClient(socket, request.raw.socket, limits);
       const forget = live.add({ close: () => leave(client, socket) });
       try {
         passInput({
@@ -170,11 +169,13 @@ export const execSocketRoutes =
     }
   };
 
-/** Fires when the client of a request that has not been answered is gone. */
-function vanished({ raw }: FastifyRequest): AbortSignal {
-  const gone = new AbortController();
-  raw.socket.once('close', () => gone.abort());
-  return gone.signal;
+/**
+ * A client may have seen a little more than is known here: after a crash of the daemon the last output is fetched from the guest once more. Throws `invalid_request` for more than that.
+ */
+function assertOffset(session: Session, offset: number): void {
+  const aheadBytes = session.end === undefined ? maxAheadBytes : 0;
+  if (offset <= session.endOffset + aheadBytes) return;
+  throw new SylphError('invalid_request', `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`);
 }
 
 /** Input wakes a sprite that was put to sleep under its clients. */

@@ -8,6 +8,7 @@ import { execSocketDescription } from './exec-socket.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { commandOf, findSession, unknownSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
+import { vanished } from './vanished.ts';
 
 /** How long a session may take to be gone after KILL, before that is called a failure. */
 const killTimeoutMs = 10_000;
@@ -61,7 +62,7 @@ export const sessionRoutes =
         live.assertRoom();
         const name = nameInPath(request.params.name);
         await findSession(service, request.caller.org, name, request.params.session);
-        using lease = await service.use(request.caller.org, name);
+        using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
         const session = lease.sessions.get(request.params.session) ?? unknownSession(request.params.session);
         // Refused with a status while that is still possible: gone before, or the signal cannot be sent.
         if (session.end !== undefined) throw exited(session.id);

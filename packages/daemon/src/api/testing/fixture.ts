@@ -180,9 +180,10 @@ export class TestSocket {
       this.raw.on('unexpected-response', (_request, response) => {
         let text = '';
         response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) }),
-        );
+        response.on('end', () => {
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) });
+          this.raw.terminate();
+        });
       });
       this.raw.on('error', () => {});
     });
