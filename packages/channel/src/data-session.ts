@@ -1,6 +1,6 @@
 import http2 from 'node:http2';
 import type net from 'node:net';
-import { agentFailed } from './failure.ts';
+import { agentFailed, textOf } from './failure.ts';
 
 /**
  * What one stream may have under way before the host has read it. The agent keeps at most 1 MiB of a process's output unacknowledged, so a larger window
@@ -39,4 +39,13 @@ export async function openDataSession(socket: net.Socket): Promise<http2.ClientH
   if (session.destroyed) throw agentFailed('the data session failed at once');
   session.setLocalWindowSize(sessionWindowBytes);
   return session;
+}
+
+/** Opens a stream. Throws `agent_failed` where Node throws: the session is ending, or has no stream numbers left. */
+export function openStream(session: http2.ClientHttp2Session, method: string, path: string, options: { endStream: boolean }): http2.ClientHttp2Stream {
+  try {
+    return session.request({ ':method': method, ':path': path }, options);
+  } catch (error) {
+    throw agentFailed(`no stream can be opened: ${textOf(error)}`, error);
+  }
 }

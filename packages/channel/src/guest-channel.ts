@@ -16,7 +16,7 @@ import {
   guestStats,
 } from '@sylph/model';
 import type { ControlPort } from './control-port.ts';
-import { openDataSession } from './data-session.ts';
+import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, textOf } from './failure.ts';
 import { parseJson, request } from './json-request.ts';
@@ -155,8 +155,7 @@ export class PortsChannel implements GuestChannel {
   }
 
   #stream(path: string, offset: number, first?: Buffer): ProcessStream {
-    const stream = this.#usableSession().request({ ':method': 'POST', ':path': path }, { endStream: false });
-    return new HttpProcessStream(stream, offset, first);
+    return new HttpProcessStream(openStream(this.#usableSession(), 'POST', path, { endStream: false }), offset, first);
   }
 
   #assertUsable(): void {

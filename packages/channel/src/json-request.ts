@@ -1,5 +1,6 @@
 import http2 from 'node:http2';
 import { type ErrorCode, SylphError } from '@sylph/model';
+import { openStream } from './data-session.ts';
 import { agentFailed, textOf } from './failure.ts';
 
 /** Largest JSON answer the host reads. */
@@ -51,7 +52,7 @@ function exchange(session: http2.ClientHttp2Session, method: string, path: strin
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const stream = session.request({ ':method': method, ':path': path }, { endStream: body === undefined });
+    const stream = openStream(session, method, path, { endStream: body === undefined });
     const cancel = () => stream.close(http2.constants.NGHTTP2_CANCEL);
     options.signal.addEventListener('abort', cancel, { once: true });
     let status = 0;
