@@ -20,6 +20,7 @@ go_format() {
   [ -z "$files" ] || { printf '%s\n' "$files"; return 1; }
 }
 
+check 'lock file' 'choose versions whose packages for all platforms are published, then npm install' "$bin/node" scripts/lock-complete.mjs
 check 'types' 'mend what tsc names' "$bin/tsc" -p tsconfig.json
 check 'lint and layers' 'mend what oxlint names; .oxlintrc.json has the rules and their reasons' "$bin/oxlint" --type-aware --deny-warnings
 check 'format' 'run node_modules/.bin/oxfmt' "$bin/oxfmt" --check

@@ -90,7 +90,8 @@ provide_qemu() {
 
 works() { [ -x "$node" ] && "$node" --version 2>/dev/null | grep -q '^v26\.'; }
 
-install_npm() { npm ci --include=dev --no-audit --no-fund; }
+# Says what it fetches; a registry that does not answer is tried for a while by npm itself.
+install_npm() { timeout 900 npm ci --include=dev --loglevel=http; }
 
 provide_npm() {
   if node scripts/npm-in-sync.mjs && works; then say "==> npm packages: there, Node $("$node" --version)"; return; fi
