@@ -153,7 +153,7 @@ export class Sprites implements SpriteService {
   }
 
   async delete(org: OrgRow, name: string): Promise<void> {
-    await this.#with(org, name, (actor) => actor.command('delete', { key: 'delete' }, () => deleteSprite(actor)));
+    await this.#with(org, name, (actor) => actor.command('delete', { key: 'delete', noop: () => undefined }, () => deleteSprite(actor)));
   }
 
   start(org: OrgRow, name: string): Promise<SpriteView> {

@@ -3,7 +3,7 @@ import type { SpriteActor } from './actor/actor.ts';
 import type { AwakeVm } from './actor/awake.ts';
 import { watchIdle } from './idle.ts';
 import type { GuestChannel } from './interfaces/guest-channel.ts';
-import { connect } from './operations/launch.ts';
+import { connect, endAwake } from './operations/launch.ts';
 import { settle } from './operations/settle.ts';
 import { suspendSprite } from './operations/suspend.ts';
 
@@ -87,11 +87,7 @@ async function reopenChannel(actor: SpriteActor, awake: AwakeVm, channel: GuestC
 /** The VM is gone or useless: what is left is its disk, as a power cut leaves it. The next use boots it. */
 async function afterDeath(actor: SpriteActor, awake: AwakeVm, reason: string): Promise<void> {
   if (actor.awake !== awake) return;
-  actor.awake = undefined;
-  awake.watch.abort();
-  await (await actor.sessions()).disconnect();
-  await awake.channel.close();
-  await awake.vm.end();
+  await endAwake(actor, awake);
   await settle(actor, reason);
   actor.log.error({ reason }, 'sprite lost its VM; it boots from its disk at the next use');
 }

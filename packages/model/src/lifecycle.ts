@@ -49,7 +49,8 @@ export const transitions: Record<SpriteState, readonly SpriteState[]> = {
   suspending: ['asleep', 'running', 'restoring', 'starting', 'failed', 'deleting'],
   restoring: ['running', 'asleep', 'failed', 'starting', 'deleting'],
   failed: ['starting', 'restoring', 'deleting', 'asleep'],
-  deleting: [],
+  // Only when the deletion failed.
+  deleting: ['asleep', 'failed'],
 };
 
 /** Throws on a transition the table does not know: a broken invariant of ours. */

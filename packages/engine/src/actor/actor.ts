@@ -89,7 +89,7 @@ export class SpriteActor {
   }
 
   /**
-   * Runs a command in its turn, if the lifecycle table lets it run then. `noop` is what an unnecessary command answers; without it the work is done again. Neighbours with an equal `key` join.
+   * Runs a command in its turn, if the lifecycle table lets it run then. `noop` is what an unnecessary command answers; without it the work is done all the same. Neighbours with an equal `key` join.
    */
   command<T>(name: SpriteCommand, options: { key?: string; noop?: () => T }, work: () => Promise<T>): Promise<T> {
     return this.enqueue(options.key, async () => {
@@ -122,12 +122,14 @@ export class SpriteActor {
     this.enqueue(undefined, work).catch((error: unknown) => this.log.error({ err: error }, `${what} failed`));
   }
 
-  /** The 409 of the lifecycle table. */
+  /** Why the lifecycle table refuses a command. */
   refusal(name: SpriteCommand): SylphError {
-    const failed = this.#state === 'failed';
-    return new SylphError(failed ? 'sprite_failed' : 'illegal_state', `sprite ${this.#row.name} is ${this.#state}, so it cannot ${name === 'use' ? 'be used' : name}${failed && this.#row.reason ? `: ${this.#row.reason}` : ''}`, {
-      hint: failed ? 'POST …/recover tries again from the best state there is; restoring a checkpoint works too.' : 'Wait for what is under way.',
-    });
+    const { row } = this;
+    // Commands have their turn after the deletion, not during it.
+    if (this.#state === 'deleting') return new SylphError('sprite_not_found', 'sprite not found', { hint: `Sprite ${row.name} was deleted just now.` });
+    const text = `sprite ${row.name} is ${this.#state}, so it cannot ${name === 'use' ? 'be used' : name}`;
+    if (this.#state !== 'failed') return new SylphError('illegal_state', text);
+    return new SylphError('sprite_failed', row.reason === null ? text : `${text}: ${row.reason}`, { hint: 'POST …/recover tries again from the best state there is; restoring a checkpoint works too.' });
   }
 
   /** Changes the state: checks the table, logs once. What of it must outlive the daemon goes through `update`. */

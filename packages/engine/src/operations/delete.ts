@@ -1,23 +1,15 @@
 import type { SpriteActor } from '../actor/actor.ts';
+import { endAwake } from './launch.ts';
 import { endVms } from './settle.ts';
 
-/**
- * Removes a sprite: VM, row, files, in this order. Once the row is gone it no longer exists; a daemon that dies then leaves files the sweep removes. May be called again when it failed.
- */
+/** Removes a sprite: VM, row, files, in this order. Once the row is gone it no longer exists; a daemon that dies then leaves files the sweep removes. When it fails before that the sprite is at rest. */
 export async function deleteSprite(actor: SpriteActor): Promise<void> {
-  const { repository, store, network, failpoints } = actor.deps;
-  if (actor.state === 'deleting' && (await repository.sprite(actor.id)) === undefined) return;
+  const { repository, store, failpoints } = actor.deps;
   actor.transition('deleting');
-  const { awake } = actor;
-  actor.awake = undefined;
-  awake?.watch.abort();
-  const sessions = await actor.sessions();
-  await sessions.disconnect();
-  await sessions.lose('the sprite was deleted');
-  await awake?.channel.close();
-  await awake?.vm.end();
+  if (actor.awake) await endAwake(actor, actor.awake);
+  // What an earlier command may have left.
   await endVms(actor, await store.vmDirs(actor.id));
-  await network.detach(actor.id);
+  await (await actor.sessions()).lose('the sprite was deleted');
   await actor.closeSessions();
   await repository.removeSprite(actor.id);
   try {

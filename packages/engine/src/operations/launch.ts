@@ -72,11 +72,17 @@ async function untilEnd<T>(vm: Vm, work: Promise<T>): Promise<T> {
   return Promise.race([work, ended]);
 }
 
-/** Ends a VM and everything around it; the sprite's truth must already lie elsewhere. */
-export async function dismantle(actor: SpriteActor, awake: AwakeVm): Promise<void> {
+/**
+ * Ends a VM that is the sprite no more, and what hangs on it: watches, sessions' way to the guest, channel, process, network. Its directory stays. Every step is tried even when another fails; failures
+ * are thrown in the end.
+ */
+export async function endAwake(actor: SpriteActor, awake: AwakeVm): Promise<void> {
+  if (actor.awake === awake) actor.awake = undefined;
   awake.watch.abort();
-  await awake.channel.close();
-  await awake.vm.end();
-  await actor.deps.network.detach(actor.id);
-  await actor.deps.store.removeVm(awake.dir);
+  // Undone in reverse order.
+  await using steps = new AsyncDisposableStack();
+  steps.defer(() => actor.deps.network.detach(actor.id));
+  steps.defer(() => awake.vm.end());
+  steps.defer(() => awake.channel.close());
+  steps.defer(async () => (await actor.sessions()).disconnect());
 }

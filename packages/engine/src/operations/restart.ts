@@ -1,5 +1,6 @@
 import type { Digest } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
+import { endAwake } from './launch.ts';
 import { settle } from './settle.ts';
 import { bootSprite } from './start.ts';
 
@@ -17,11 +18,7 @@ async function shutDown(actor: SpriteActor, reason: string): Promise<void> {
   if (!awake) return;
   actor.transition('starting');
   await awake.channel.poweroff({ deadlineMs: poweroffDeadlineMs }).catch((error: unknown) => actor.log.warn({ err: error }, 'the guest did not shut down in order; its disk is as a power cut leaves it'));
-  actor.awake = undefined;
-  awake.watch.abort();
-  await (await actor.sessions()).disconnect();
-  await awake.channel.close();
-  await awake.vm.end();
+  await endAwake(actor, awake);
   await actor.deps.failpoints.hit('restart.vm-ended');
   await settle(actor, reason);
 }

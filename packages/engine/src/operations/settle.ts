@@ -84,7 +84,7 @@ async function fail(actor: SpriteActor, reason: string): Promise<string> {
  */
 export async function settleAfterFailure(actor: SpriteActor, error: unknown): Promise<void> {
   if (actor.awake) return actor.transition('running');
-  if (actor.state === 'asleep' || actor.state === 'failed' || actor.state === 'deleting') return;
+  if (actor.state === 'asleep' || actor.state === 'failed') return;
   try {
     await settle(actor, `a command broke off: ${SylphError.from(error).message}`);
   } catch (thrown) {
@@ -95,5 +95,5 @@ export async function settleAfterFailure(actor: SpriteActor, error: unknown): Pr
 
 /** Before a command: what an earlier one could not settle. */
 export async function settleLeftovers(actor: SpriteActor): Promise<void> {
-  if (actor.row.lastState === 'awake' && actor.awake === undefined) await settle(actor, actor.row.reason ?? 'its VM was left behind');
+  if (actor.row.lastState === 'awake' && actor.state === 'asleep') await settle(actor, actor.row.reason ?? 'its VM was left behind');
 }

@@ -5,7 +5,7 @@ import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { SpriteSessions } from '../interfaces/session-keeper.ts';
 import { connectSessions, watchVm } from '../watch.ts';
 import { asDisk, pruneAutomatic, saveAsCheckpoint } from './checkpoint.ts';
-import { dismantle, launch } from './launch.ts';
+import { endAwake, launch } from './launch.ts';
 
 /** One rung of the ladder. */
 export interface Rung {
@@ -124,7 +124,8 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
     await failpoints.hit('start.rest-dropped');
   } catch (error) {
     if (await restExists(actor)) {
-      await dismantle(actor, awake);
+      await endAwake(actor, awake);
+      await store.removeVm(awake.dir);
       throw error;
     }
     actor.log.error({ err: error }, 'trouble after a VM had taken over; it is the sprite all the same');

@@ -3,7 +3,7 @@ import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import { capture } from './capture.ts';
-import { dismantle } from './launch.ts';
+import { endAwake } from './launch.ts';
 import { settle } from './settle.ts';
 
 /**
@@ -22,7 +22,6 @@ export async function suspendSprite(actor: SpriteActor, options: { then: 'asleep
     await runOn(actor, awake);
     throw error;
   }
-  actor.awake = undefined;
   await clearUp(actor, awake);
   await actor.update({ lastState: 'memory', lastWarmingAt: new Date().toISOString(), reason: null });
   if (options.then === 'asleep') actor.transition('asleep');
@@ -52,12 +51,13 @@ async function runOn(actor: SpriteActor, awake: AwakeVm): Promise<void> {
 
 /** The sprite is at rest: what is left of its VM must go, but whatever fails here cannot take the sprite's sleep back. */
 async function clearUp(actor: SpriteActor, awake: AwakeVm): Promise<void> {
-  const { failpoints } = actor.deps;
+  const { failpoints, store } = actor.deps;
+  actor.awake = undefined;
   try {
     await failpoints.hit('suspend.published');
-    await (await actor.sessions()).disconnect();
-    await dismantle(actor, awake);
+    await endAwake(actor, awake);
     await failpoints.hit('suspend.vm-ended');
+    await store.removeVm(awake.dir);
   } catch (error) {
     actor.log.error({ err: error }, 'the VM of a sprite at rest could not be cleared up at once');
     await settle(actor, 'its VM could not be cleared up');
