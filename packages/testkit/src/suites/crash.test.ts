@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon, vmsBelow } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
+import { watch } from '../sdk.ts';
 import { until } from '../shell.ts';
 
 checkLeaks();
@@ -34,29 +35,26 @@ test('killed while a command runs: the daemon adopts the VM, and the output is w
   await withDaemon(async (hold) => {
     const api = new Api(hold.daemon);
     await api.create('a');
-    const command = api.sprite('a').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; echo done; sleep 3600']);
-    let seen = '';
-    command.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-    command.on('error', () => undefined);
-    await command.start();
-    await until('some lines', () => seen.includes('line 10'));
+    const command = await watch(
+      api.sprite('a').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; echo done; sleep 3600']),
+    );
+    await command.sees('line 10');
     const [vm] = await vmsBelow(hold.daemon.dataDir);
     hold.daemon = await hold.daemon.restart('kill');
     assert.deepEqual(await vmsBelow(hold.daemon.dataDir), [vm], 'the same VM');
-    await command.wait().catch(() => undefined);
+    await command.command.wait();
     const after = new Api(hold.daemon);
     assert.equal((await after.ok('GET', '/v1/sprites/a')).status, 'running');
     const [session] = await after.sprite('a').listSessions();
     assert.ok(session);
-    const again = after.sprite('a').attachSession(session.id);
-    let replayed = '';
-    again.stdout.on('data', (chunk: Buffer) => (replayed += chunk.toString()));
-    await again.start();
-    await until('the end', () => replayed.includes('done'), { timeoutMs: 60_000 });
-    const lines = replayed.split(/\r?\n/).filter((line) => line.startsWith('line '));
+    const again = await watch(after.sprite('a').attachSession(session.id));
+    await again.sees('done');
+    const lines = again
+      .stdout()
+      .split(/\r?\n/).filter((line) => line.startsWith('line '));
     assert.deepEqual(lines, Array.from({ length: 60 }, (_, i) => `line ${i + 1}`));
-    again.kill('SIGKILL');
-    await again.wait().catch(() => undefined);
+    again.command.kill('SIGKILL');
+    await again.command.wait();
   });
 });
 
@@ -192,12 +190,10 @@ test('QEMU killed: the session is lost, never exit 0, and the sprite boots from 
     const api = new Api(hold.daemon);
     await api.create('q');
     await api.text('q', 'echo kept > file; sync');
-    const command = api.sprite('q').spawn('sleep', ['3600']);
-    command.on('error', () => undefined);
-    await command.start();
+    const { command } = await watch(api.sprite('q').spawn('sleep', ['3600']));
     const [vm] = await vmsBelow(hold.daemon.dataDir);
     process.kill(vm as number, 'SIGKILL');
-    const code = await command.wait().catch(() => 'failed');
+    const code = await command.wait();
     assert.notEqual(code, 0);
     await until('the loss to be noticed', async () => (await api.ok('GET', '/v1/sprites/q')).status === 'cold');
     assert.match((await api.ok('GET', '/v1/sprites/q')).reason, /VM ended/);

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
+import { watch } from '../sdk.ts';
 import { until } from '../shell.ts';
 
 checkLeaks();
@@ -44,22 +45,18 @@ test('environment and directory', async () => {
 
 test('standard input is passed on, end of file included', async () => {
   const command = api.sprite('x').spawn('sha256sum');
-  let output = '';
-  command.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const { stdout } = await watch(command);
   const data = Buffer.alloc(3_000_000, 'sylph');
-  await command.start();
   command.stdin.end(data);
   assert.equal(await command.wait(), 0);
-  assert.equal(output.split(' ')[0], createHash('sha256').update(data).digest('hex'));
+  assert.equal(stdout().split(' ')[0], createHash('sha256').update(data).digest('hex'));
 });
 
 test('a terminal: size, output, exit code', async () => {
   const command = api.sprite('x').spawn('/bin/sh', ['-c', 'stty size; tty; exit 1'], { tty: true, rows: 33, cols: 101 });
-  let output = '';
-  command.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  await command.start();
+  const { stdout } = await watch(command);
   assert.equal(await command.wait(), 1);
-  assert.match(output, /33 101\r\n\/dev\/pts\//);
+  assert.match(stdout(), /33 101\r\n\/dev\/pts\//);
 });
 
 test('HTTP exec', async () => {
@@ -70,28 +67,22 @@ test('HTTP exec', async () => {
 });
 
 test('sessions: list, attach, replay, kill', async () => {
-  const session = api.sprite('x').createSession('/bin/bash', ['-c', 'echo first; read line; echo got $line; sleep 3600']);
-  let seen = '';
-  session.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-  await session.start();
-  await until('the first line', () => seen.includes('first'));
+  const session = await watch(api.sprite('x').createSession('/bin/bash', ['-c', 'echo first; read line; echo got $line; sleep 3600']));
+  await session.sees('first');
   const [listed] = await api.sprite('x').listSessions();
   assert.ok(listed);
   assert.equal(listed.tty, true);
   assert.equal(listed.isActive, true);
-  const second = api.sprite('x').attachSession(listed.id);
-  let replayed = '';
-  second.stdout.on('data', (chunk: Buffer) => (replayed += chunk.toString()));
-  await second.start();
-  await until('the replay', () => replayed.includes('first'));
-  second.stdin.write('word\n');
-  await until('both to see the answer', () => seen.includes('got word') && replayed.includes('got word'));
+  const second = await watch(api.sprite('x').attachSession(listed.id));
+  await second.sees('first');
+  second.command.stdin.write('word\n');
+  await Promise.all([session.sees('got word'), second.sees('got word')]);
   const stream = await api.sprite('x').killSession(listed.id, 'SIGTERM', '2s');
   const events: { type: string; exitCode?: number }[] = [];
   for await (const event of stream) events.push(event as { type: string });
   assert.equal(events.at(-1)?.type, 'complete');
-  await Promise.allSettled([session.wait(), second.wait()]);
-  assert.deepEqual(await api.sprite('x').listSessions(), []);
+  await Promise.all([session.command.wait(), second.command.wait()]);
+  await until('the list to be empty', async () => (await api.sprite('x').listSessions()).length === 0);
   const gone = await api.call('POST', `/v1/sprites/x/exec/${listed.id}/kill`);
   assert.ok([404, 410].includes(gone.status));
 });
@@ -114,7 +105,6 @@ test('50 MB of output arrive whole', async () => {
     hash.update(chunk);
     size += chunk.length;
   });
-  await command.start();
   assert.equal(await command.wait(), 0);
   assert.equal(size, 50_000_000);
   assert.equal((await api.text('x', 'sha256sum /tmp/big')).split(' ')[0], hash.digest('hex'));

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon, vmsBelow } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
+import { watch } from '../sdk.ts';
 import { until } from '../shell.ts';
 
 checkLeaks();
@@ -27,17 +28,14 @@ test('a sprite goes to sleep by itself, not while a client is attached, and a se
   await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '2' } });
   const api = new Api(daemon);
   await api.ok('POST', '/v1/sprites', { name: 'idle', config: { ram_mb: 512 } });
-  const session = api.sprite('idle').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 4 ]; do i=$((i+1)); echo line $i; sleep 1; done; echo last; sleep 3600']);
-  let seen = '';
-  session.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-  await session.start();
-  await until('all lines', () => seen.includes('last'), { timeoutMs: 60_000 });
+  const session = await watch(api.sprite('idle').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 4 ]; do i=$((i+1)); echo line $i; sleep 1; done; echo last; sleep 3600']));
+  await session.sees('last');
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   assert.equal((await api.ok('GET', '/v1/sprites/idle')).status, 'running', 'a client is attached');
   const { sessions } = await api.ok('GET', '/v1/sprites/idle/exec');
   assert.equal(sessions.length, 1);
-  session.kill('SIGKILL');
-  await session.wait().catch(() => undefined);
+  session.command.kill('SIGKILL');
+  await session.command.wait();
   await until('it to sleep', async () => (await api.ok('GET', '/v1/sprites/idle')).status === 'warm');
   assert.deepEqual(await vmsBelow(daemon.dataDir), []);
   assert.equal(await api.text('idle', 'echo back'), 'back');
@@ -47,20 +45,16 @@ test('a detached session survives sleep: its output before and after is one', as
   await using daemon = await TestDaemon.start();
   const api = new Api(daemon);
   await api.create('two');
-  const session = api.sprite('two').createSession('/bin/sh', ['-c', 'echo before; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo after; while ! [ -e /tmp/end ]; do sleep 0.2; done']);
-  let seen = '';
-  session.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-  await session.start();
-  await until('the first line', () => seen.includes('before'));
+  const session = await watch(
+    api.sprite('two').createSession('/bin/sh', ['-c', 'echo before; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo after; while ! [ -e /tmp/end ]; do sleep 0.2; done']),
+  );
+  await session.sees('before');
   const { sessions } = await api.ok('GET', '/v1/sprites/two/exec');
   await api.ok('POST', '/v1/sprites/two/suspend');
   await api.text('two', 'touch /tmp/go');
-  const again = api.sprite('two').attachSession(sessions[0].id);
-  let replayed = '';
-  again.stdout.on('data', (chunk: Buffer) => (replayed += chunk.toString()));
-  await again.start();
-  await until('the journal to be replayed', () => /before\r?\nafter/.test(replayed));
-  await until('the first client to see it too', () => /before\r?\nafter/.test(seen));
+  const again = await watch(api.sprite('two').attachSession(sessions[0].id));
+  await again.sees(/before\r?\nafter/);
+  await session.sees(/before\r?\nafter/);
   await api.text('two', 'touch /tmp/end');
-  await Promise.allSettled([session.wait(), again.wait()]);
+  await Promise.all([session.command.wait(), again.command.wait()]);
 });
