@@ -29,6 +29,7 @@ export const create = command({
     ...sizes,
     env: { kind: 'list', placeholder: 'K=V', description: 'variable of every command; repeatable' },
     idleTimeout: { kind: 'integer', placeholder: 'SECONDS', description: 'sleep after so long without use; 0 = never' },
+    skipConsole: { kind: 'flag', description: 'for scripts made for another client; no console is opened anyway' },
   },
   async run(context, [name = friendlyName()], options) {
     if (options.image !== undefined && options.from !== undefined) throw usageError('--image and --from exclude each other');

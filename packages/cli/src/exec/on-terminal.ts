@@ -21,7 +21,13 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
   const terminal = new LocalTerminal();
   const left = Promise.withResolvers<TerminalEnd>();
   const detachKey = new DetachKey();
-  const resize = (): void => session.resize(terminal.size);
+  let told: TerminalSize | undefined;
+  const resize = (): void => {
+    const { size } = terminal;
+    if (size.cols === told?.cols && size.rows === told.rows) return;
+    told = size;
+    session.resize(size);
+  };
   const typed = (bytes: Uint8Array): void => {
     const { pass, pressed } = detachKey.read(bytes);
     if (pressed || (!connection.connected && bytes.includes(ctrlC))) left.resolve({ how: 'detached' });
@@ -37,6 +43,8 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
   const gone = (): void => left.resolve({ how: 'detached' });
 
   terminal.enter(() => {
+    // Told even if it is the same: a program redraws when it hears of a size.
+    told = undefined;
     resize();
     process.stdin.resume();
   });

@@ -37,7 +37,7 @@ export class Progress {
     this.#shown = true;
     const frame = frames[Math.floor(elapsedMs / beatMs) % frames.length] ?? '';
     const time = `… ${Math.floor(elapsedMs / 1000)} s`;
-    const room = Math.max(10, (process.stderr.columns ?? 80) - time.length - 4);
+    const room = Math.max(10, (process.stderr.columns || 80) - time.length - 4);
     process.stderr.write(`${eraseLine}${paint('quiet', frame, process.stderr)} ${this.#text.slice(0, room)}${paint('quiet', time, process.stderr)}`);
   }
 

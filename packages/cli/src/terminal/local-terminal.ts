@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ModeTracker } from './mode-tracker.ts';
@@ -7,6 +8,9 @@ const deadly = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'] as const;
 
 /** Time for reports that the terminal had sent before it was told to stop. */
 const lateReportsMs = 30;
+
+/** It answers in milliseconds; without it the terminal still works for most programs. */
+const sttyMs = 2000;
 
 /** Attempts to write to a terminal that is full, and the wait between them: at most a second. */
 const writeAttempts = 100;
@@ -22,6 +26,7 @@ export class LocalTerminal {
   readonly #tracker = new ModeTracker();
   readonly #handlers: [string, () => void][];
   #raw = false;
+  #restored = false;
   #onResume: (() => void) | undefined;
 
   constructor(stdin: NodeJS.ReadStream = process.stdin, stdout: NodeJS.WriteStream & { fd: number } = process.stdout) {
@@ -79,8 +84,6 @@ export class LocalTerminal {
     this.#onResume = undefined;
   }
 
-  #restored = false;
-
   #putBack(): void {
     this.#writeBack();
     this.#setRaw(false);
@@ -97,6 +100,8 @@ export class LocalTerminal {
     this.#raw = raw;
     try {
       this.#stdin.setRawMode(raw);
+      // Node's raw mode goes on translating line feeds on output, which a program that moves the cursor with them does not survive. Leaving raw mode undoes this too.
+      if (raw) spawnSync('stty', ['raw', '-echo', '-iexten'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: sttyMs });
     } catch {
       // The terminal is gone (SIGHUP): there is nothing left to put back.
     }

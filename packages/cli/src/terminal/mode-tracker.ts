@@ -12,6 +12,12 @@ const actions = new Set([1048]);
 /** Most modes remembered; a program that sets more is not a terminal program. */
 const maxModes = 256;
 
+/** Kitty's keyboard protocol on one screen: flags pushed, and flags set. */
+interface Keyboard {
+  pushed: string[];
+  set: string;
+}
+
 /**
  * Follows what a program does to a terminal, and knows what puts it back. Only what the program itself changed and did not put back is undone: what belongs to
  * the shell around us (its bracketed paste, its key modes) stays as it is.
@@ -23,8 +29,9 @@ export class ModeTracker {
   /** ANSI modes (4 insert, 20 new line) as last set. */
   readonly #ansi = new Map<number, boolean>();
   /** Kitty keyboard levels pushed, and flags set, per screen. */
-  readonly #keyboards = { main: { pushed: 0, set: false }, alternate: { pushed: 0, set: false } };
-  #modifyKeys = new Set<string>();
+  readonly #keyboards: Record<'main' | 'alternate', Keyboard> = { main: { pushed: [], set: '' }, alternate: { pushed: [], set: '' } };
+  /** xterm's modifyOtherKeys and its relatives: resource → value. */
+  readonly #modifyKeys = new Map<string, string>();
   #styled = false;
   #keypad = false;
   #charset = false;
@@ -57,7 +64,7 @@ export class ModeTracker {
     if (this.#region) moving.push('\x1b[r');
     // These send the cursor home: it is taken back to where it was.
     if (moving.length > 0) parts.push('\x1b7', ...moving, '\x1b8');
-    for (const key of this.#modifyKeys) parts.push(`\x1b[>${key}m`);
+    for (const resource of this.#modifyKeys.keys()) parts.push(`\x1b[>${resource}m`);
     if (this.#keypad) parts.push('\x1b>');
     if (this.#shifted) parts.push('\x0f');
     if (this.#charset) parts.push('\x1b(B');
@@ -71,11 +78,21 @@ export class ModeTracker {
     return parts.join('');
   }
 
-  /** What brings the program's modes back after {@link restore}: for a terminal that was lent to the shell in between. The program redraws the rest. */
+  /**
+   * What brings the program's modes back after {@link restore}: for a terminal that was lent to the shell in between. Colours, regions and the like are left to the
+   * program, which redraws, and are forgotten here.
+   */
   reapply(): string {
-    const parts = screens.filter((mode) => this.#modes.get(mode) === true).map((mode) => privateMode(mode, true));
+    const parts = [this.#keyboardAgain('main')];
+    for (const mode of screens) if (this.#modes.get(mode) === true) parts.push(privateMode(mode, true));
+    if (this.#isAlternate) parts.push(this.#keyboardAgain('alternate'));
     for (const [mode, on] of this.#modes) if (!screens.includes(mode) && on !== onByDefault.has(mode)) parts.push(privateMode(mode, on));
+    for (const [mode, on] of this.#ansi) if (on) parts.push(`\x1b[${mode}h`);
+    for (const [resource, value] of this.#modifyKeys) parts.push(`\x1b[>${resource};${value}m`);
     if (this.#keypad) parts.push('\x1b=');
+    this.#styled = this.#charset = this.#shifted = this.#region = this.#cursorShape = this.#link = false;
+    this.#colours.clear();
+    this.#titles = 0;
     return parts.join('');
   }
 
@@ -122,17 +139,14 @@ export class ModeTracker {
         return;
       case '>m':
         return this.#modifyKey(numbers);
-      case '>n':
-        this.#modifyKeys.add(`${numbers[0] ?? 4}`);
-        return;
       case '>u':
-        this.#keyboard.pushed++;
+        if (this.#keyboard.pushed.length < maxModes) this.#keyboard.pushed.push(params);
         return;
       case '<u':
-        this.#keyboard.pushed = Math.max(0, this.#keyboard.pushed - Math.max(1, numbers[0] ?? 1));
+        this.#keyboard.pushed.splice(-Math.max(1, numbers[0] ?? 1));
         return;
       case '=u':
-        this.#keyboard.set = (numbers[0] ?? 0) !== 0 && numbers[1] !== 3;
+        this.#keyboard.set = (numbers[0] ?? 0) === 0 ? '' : params;
         return;
       case 't':
         if (numbers[0] === 22 && numbers[1] !== 1) this.#titles = Math.min(10, this.#titles + 1);
@@ -173,16 +187,23 @@ export class ModeTracker {
     const [resource, value] = numbers;
     if (resource === undefined || Number.isNaN(resource)) this.#modifyKeys.clear();
     else if (value === undefined) this.#modifyKeys.delete(`${resource}`);
-    else this.#modifyKeys.add(`${resource}`);
+    else this.#modifyKeys.set(`${resource}`, `${value}`);
   }
 
-  get #keyboard(): { pushed: number; set: boolean } {
-    return this.#isAlternate ? this.#keyboards.alternate : this.#keyboards.main;
+  get #keyboard(): Keyboard {
+    return this.#keyboards[this.#isAlternate ? 'alternate' : 'main'];
   }
 
   #keyboardBack(screen: 'main' | 'alternate'): string {
     const { pushed, set } = this.#keyboards[screen];
-    return `${set && pushed === 0 ? '\x1b[=0u' : ''}${pushed > 0 ? `\x1b[<${pushed}u` : ''}`;
+    // Popping brings back what was below, set flags included.
+    if (pushed.length > 0) return `\x1b[<${pushed.length}u`;
+    return set === '' ? '' : '\x1b[=0u';
+  }
+
+  #keyboardAgain(screen: 'main' | 'alternate'): string {
+    const { pushed, set } = this.#keyboards[screen];
+    return pushed.map((flags) => `\x1b[>${flags}u`).join('') + (set === '' ? '' : `\x1b[=${set}u`);
   }
 
   #softReset(): void {
@@ -199,7 +220,7 @@ export class ModeTracker {
     this.#colours.clear();
     this.#link = false;
     this.#titles = 0;
-    for (const keyboard of Object.values(this.#keyboards)) Object.assign(keyboard, { pushed: 0, set: false });
+    for (const keyboard of Object.values(this.#keyboards)) Object.assign(keyboard, { pushed: [], set: '' });
   }
 }
 
