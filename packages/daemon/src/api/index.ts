@@ -1,2 +1,1 @@
 export { buildApi } from './build.ts';
-export type { ApiDeps, ApiLimits } from './deps.ts';
