@@ -3,10 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SpriteId } from '@sylph/model';
 import type { Daemon } from './world.ts';
 
-/**
- * What must hold whenever no command is under way: every sprite is in one place, rows say the truth, and nothing half-made lies about.
- * `fullCheck` false: leave out what only holds when no call of the daemon failed while it cleared up.
- */
+/** What must hold whenever no command is under way: every sprite is in one place, rows say the truth, and nothing half-made lies about. */
 export async function assertConsistent(daemon: Daemon): Promise<void> {
   const { world } = daemon;
   const { files, repository } = world;

@@ -108,8 +108,8 @@ export class Scenario {
   }
 
   /** A new daemon on this host, after the last one died or was closed. */
-  async reboot(): Promise<void> {
-    this.daemon = await this.world.boot(this.#options);
+  async reboot(prepare?: (daemon: Daemon) => void): Promise<void> {
+    this.daemon = await this.world.boot(this.#options, prepare);
   }
 
   /** Does something during which the daemon dies, and starts the next one. */

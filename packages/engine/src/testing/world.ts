@@ -27,9 +27,10 @@ export class World {
   readonly machines = new Machines(this.files);
   guestDigest = 'beef'.repeat(4);
 
-  /** Starts a daemon on this host. */
-  async boot(options: Partial<EngineOptions> = {}): Promise<Daemon> {
+  /** Starts a daemon on this host; `prepare` is called before it looks at anything. */
+  async boot(options: Partial<EngineOptions> = {}, prepare: (daemon: Daemon) => void = () => undefined): Promise<Daemon> {
     const daemon = new Daemon(this, await this.repository.ensureOrg('acme'), options);
+    prepare(daemon);
     daemon.notices = await daemon.sprites.open();
     return daemon;
   }
