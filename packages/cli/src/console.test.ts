@@ -85,6 +85,16 @@ describe('the terminal is put back', () => {
     });
   }
 
+  test('when it is killed', async () => {
+    // Under a shell without job control, which leaves the terminal as its children do.
+    await using pty = new Pty(['/bin/sh', '-c', 'exec 3<&0; "$@" <&3 & echo "pid $!."; wait $!; sleep 1; echo over', 'sh', ...fixture.argv('console', '-s', 'one', 'sh', '-c', `${mess}sleep 60`)], fixture.env);
+    await pty.expect('ready');
+    await pty.raw();
+    process.kill(Number(/pid (\d+)\./.exec(pty.output)?.[1]), 'SIGKILL');
+    await pty.expect('over');
+    assert.deepEqual({ ...stateAfter(pty.output), code: (await pty.ended).code, termios: (await pty.ended).same }, { ...clean, code: 0, termios: true });
+  });
+
   test('and nothing is sent that the program did not touch', async () => {
     await using pty = open('sh', '-c', String.raw`printf 'plain \033[?2004h\033[?2004l text\n'`);
     assert.deepEqual(await pty.ended, { type: 'ended', code: 0, same: true });

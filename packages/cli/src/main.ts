@@ -1,39 +1,10 @@
 #!/usr/bin/env node
-import { Interrupted } from './failure.ts';
-import { Output } from './output/output.ts';
-import { runProgram } from './program.ts';
+import { enableCompileCache } from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 
-/** Exit code of a program whose reader left: 128 + SIGPIPE. Node ignores the signal itself. */
-const brokenPipe = 141;
-const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
-
-// Nobody reads on: end as other programs do, without a word. A broken stderr takes only remarks with it.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => leave(error.code === 'EPIPE' ? brokenPipe : 1));
-process.stderr.on('error', () => undefined);
-
-const argv = process.argv.slice(2);
-// Known before the command line is understood: mistakes in it are told as JSON too.
-const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
-
-process.on('uncaughtException', (thrown) => void new Output(json).failure(thrown).then(leave));
-
-try {
-  leave(await runProgram(argv, { env: process.env, cwd: process.cwd() }));
-} catch (thrown) {
-  if (thrown instanceof Interrupted) dieOf(thrown.signalName);
-  else leave(await new Output(json).failure(thrown));
-}
-
-/** Ends once everything written is out, whatever still runs: a command that ended does not wait for our stdin. */
-function leave(code: number): void {
-  process.exitCode = code;
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
-}
-
-/** Ends as the signal would have ended us, so that a calling shell stops too. */
-function dieOf(name: keyof typeof signalNumbers): void {
-  process.removeAllListeners(name);
-  process.kill(process.pid, name);
-  // The signal is delivered before this; if something holds it back, the code says the same.
-  process.exit(128 + signalNumbers[name]);
-}
+// Compiled code is kept between runs, which halves the time to start. In the person's own directory: one that others can write to could hold their code.
+// Where it cannot be kept everything works all the same.
+enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'sylph', 'compiled'));
+const { main } = await import('./process.ts');
+await main(process.argv.slice(2));

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Guardian } from './guardian.ts';
 import { ModeTracker } from './mode-tracker.ts';
 
 /** Signals that end us with the terminal put back; they are then raised again, so that the parent sees what happened. */
@@ -18,7 +19,8 @@ const writeWaitMs = 10;
 
 /**
  * The person's terminal while it is lent to a program elsewhere. From {@link enter} on every key goes to the program; {@link restore} puts back the line discipline as it
- * was and undoes what the program's output left behind. However the process ends short of SIGKILL, `restore` runs: at its exit, by a deadly signal, by an error nobody caught.
+ * was and undoes what the program's output left behind. However the process ends, that happens: at its exit, by a deadly signal, by an error nobody caught; and when it is killed,
+ * a {@link Guardian} does it.
  */
 export class LocalTerminal {
   readonly #stdin: NodeJS.ReadStream;
@@ -28,6 +30,7 @@ export class LocalTerminal {
   #raw = false;
   #restored = false;
   #onResume: (() => void) | undefined;
+  #guardian: Guardian | undefined;
 
   constructor(stdin: NodeJS.ReadStream = process.stdin, stdout: NodeJS.WriteStream & { fd: number } = process.stdout) {
     this.#stdin = stdin;
@@ -54,13 +57,19 @@ export class LocalTerminal {
   /** Hands the keyboard over. `onResume` is called when the process comes back after being stopped: the program has to redraw. */
   enter(onResume: () => void): void {
     this.#onResume = onResume;
+    this.#guardian = this.isInteractive ? new Guardian() : undefined;
+    this.#guardian?.tell('');
     for (const [name, handler] of this.#handlers) process.on(name, handler);
     this.#setRaw(true);
   }
 
   /** Writes the program's output; resolves when more may be written. */
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#stdout.isTTY) this.#tracker.feed(bytes);
+    if (this.#stdout.isTTY) {
+      this.#tracker.feed(bytes);
+      // Before the bytes are out: better to undo what was not done yet than to miss it.
+      this.#guardian?.tell(this.#tracker.restore());
+    }
     return new Promise((resolve) => {
       if (this.#stdout.write(bytes)) resolve();
       else this.#stdout.once('drain', resolve);
@@ -80,6 +89,7 @@ export class LocalTerminal {
     }
     this.#stdin.pause();
     this.#setRaw(false);
+    this.#guardian?.end();
     for (const [name, handler] of this.#handlers) process.off(name, handler);
     this.#onResume = undefined;
   }
@@ -87,6 +97,7 @@ export class LocalTerminal {
   #putBack(): void {
     this.#writeBack();
     this.#setRaw(false);
+    this.#guardian?.end();
   }
 
   #writeBack(): void {
