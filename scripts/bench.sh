@@ -3,4 +3,4 @@
 # Usage: npm run bench [-- --json FILE]
 source "$(dirname "$0")/lib.sh"
 bash scripts/setup.sh
-exec "$node" bench/src/main.ts "$@"
+exec "$node" bench/main.ts "$@"
