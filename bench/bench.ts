@@ -16,6 +16,8 @@ export interface Bench {
   /** A name for a sprite or a bare VM, never given twice. */
   unique: (stem: string) => string;
   say: (text: string) => void;
+  /** The user wants an end: no further pair is begun. */
+  signal: AbortSignal;
 }
 
 /** Figures that are measured together. */
@@ -41,7 +43,10 @@ export async function pairs(bench: Bench, { times, limitMs }: Repetition, ours: 
   const wanted = bench.quick ? Math.max(Math.ceil(times / 5), fewest) : times;
   const end = performance.now() + (bench.quick ? limitMs / 6 : limitMs);
   for (let index = 0; index < wanted && (index < fewest || performance.now() < end); index++) {
-    for (const half of index % 2 === 0 ? [ours, floor] : [floor, ours]) await half(index);
+    for (const half of index % 2 === 0 ? [ours, floor] : [floor, ours]) {
+      bench.signal.throwIfAborted();
+      await half(index);
+    }
   }
 }
 

@@ -24,8 +24,8 @@ export class Environment implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async open(options: { quick: boolean; say: (text: string) => void }): Promise<Environment> {
-    const { quick, say } = options;
+  static async open(options: { quick: boolean; say: (text: string) => void; signal: AbortSignal }): Promise<Environment> {
+    const { quick, say, signal } = options;
     await using stack = new AsyncDisposableStack();
     const pool = await mountPool(stack);
     say('starting a daemon and its image');
@@ -41,11 +41,12 @@ export class Environment implements AsyncDisposable {
     say('booting the VM the floor starts from');
     const poolDir = path.join(dataDir, 'pool');
     const floor = await floorMachine(pool, poolDir, { cpus: config.cpus, ramMib: config.ram_mb, accelerator: accelerator.kind });
+    stack.defer(async () => void (await Promise.all([...floor.live].map((vm) => vm[Symbol.asyncDispose]()))));
     const genesis = await floorGenesis(floor);
     const probe = await fs.readFile(await buildGo(path.join(import.meta.dirname, 'probe'), path.join(pool, 'probe')));
     let given = 0;
     const unique = (stem: string): string => `${stem}-${++given}`;
-    const bench: Bench = { client, poolDir, floor, genesis, probe, quick, unique, say };
+    const bench: Bench = { client, poolDir, floor, genesis, probe, quick, unique, say, signal };
     return new Environment(bench, accelerator.kind, stack.move());
   }
 
@@ -86,7 +87,7 @@ async function floorMachine(pool: string, poolDir: string, shape: Pick<FloorMach
     return path.join(poolDir, shelf, name);
   };
   const guest = await buildFloorGuest({ guestDir: await only('guests'), disk: path.join(await only('images'), 'rootfs.img'), outDir: pool });
-  return { dir, guest, ...shape };
+  return { dir, guest, live: new Set(), ...shape };
 }
 
 /** Boots, warms up and captures as the product does for its own, so that both start from the same caches. */

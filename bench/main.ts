@@ -17,6 +17,10 @@ import { machineFacts } from './report/machine.ts';
 import type { Row } from './report/row.ts';
 import { missed, renderTable } from './report/table.ts';
 
+/** Aborted by the first Ctrl+C or SIGTERM: the pair that runs is finished, everything is taken down, what was measured is printed. */
+const interrupted = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
+
 const figures: Figure[] = [create, exec, attach, sleepAndWake, rest, restore, fork, stream, checkpoint];
 
 /** Runs the benchmark; resolves to the exit code: 1 when a figure could not be measured. What was missed is told, not failed. */
@@ -26,9 +30,10 @@ async function main(options: BenchOptions): Promise<number> {
   const say = (text: string): void => console.error(`${String(Math.round((performance.now() - began) / 1000)).padStart(4)} s  ${text}`);
   const rows: Row[] = [];
   const failures: { figure: string; reason: string }[] = [];
-  await using environment = await Environment.open({ quick: options.quick, say });
+  await using environment = await Environment.open({ quick: options.quick, say, signal: interrupted.signal });
   const machine = await machineFacts(environment.accelerator);
   for (const { name, measure } of figures.filter((figure) => options.only.length === 0 || options.only.includes(figure.name))) {
+    if (interrupted.signal.aborted) break;
     say(name);
     try {
       rows.push(...(await measure(environment.bench)));

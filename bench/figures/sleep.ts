@@ -37,7 +37,6 @@ export const sleepAndWake: Figure = {
           vm = await FloorVm.restore(bench.floor, bench.unique('sleep'), snapshot);
           samples.floorWake.push((await vm.run(...firstOutputCommand)).firstByteAtMs - asleep);
           await earlier[Symbol.asyncDispose]();
-          // The VM holds its RAM file open.
           await fs.rm(snapshot.dir, { recursive: true });
         },
       );

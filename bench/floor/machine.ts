@@ -9,6 +9,8 @@ export interface FloorMachine {
   cpus: number;
   ramMib: number;
   accelerator: 'kvm' | 'tcg';
+  /** VMs that have a process or a directory; whoever ends the run disposes of what is left. */
+  live: Set<AsyncDisposable>;
 }
 
 /** RAM, devices and disk of one instant: `ram`, `dev` and `disk` in a directory. */

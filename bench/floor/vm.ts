@@ -7,9 +7,10 @@ import { reflink } from './files.ts';
 import { floorArgs, snapshotFiles, type FloorMachine, type FloorSnapshot } from './machine.ts';
 import { Qmp } from './qmp.ts';
 
-const monitorDeadlineMs = 10_000;
-const startDeadlineMs = 30_000;
-const quitDeadlineMs = 5_000;
+/** Generous: ten VMs may start at once on a machine that is busy anyway. */
+const monitorDeadlineMs = 60_000;
+const startDeadlineMs = 60_000;
+const quitDeadlineMs = 10_000;
 const bootAttempts = 5;
 /** What the agent prints when no session holds its port. */
 const waitsMark = 'FLOOR-WAITS';
@@ -20,31 +21,36 @@ export class FloorVm implements AsyncDisposable {
   /** RAM file it maps privately. */
   readonly ram: string;
   readonly qmp: Qmp;
+  readonly #machine: FloorMachine;
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
   #agent: AgentClient | undefined;
 
-  private constructor(dir: string, ram: string, child: ChildProcess, ended: Promise<void>, qmp: Qmp) {
+  private constructor(machine: FloorMachine, dir: string, ram: string, child: ChildProcess, ended: Promise<void>, qmp: Qmp) {
+    this.#machine = machine;
     this.dir = dir;
     this.ram = ram;
     this.#process = child;
     this.#ended = ended;
     this.qmp = qmp;
+    machine.live.add(this);
   }
 
   get pid(): number {
     return this.#process.pid as number;
   }
 
-  /** Starts a VM from a snapshot, to its virtual CPUs running: directory, disk reflink, QEMU with -incoming, cont. */
+  /** Starts a VM from a snapshot, to its virtual CPUs running: directory, disk reflink, RAM link, QEMU with -incoming, cont. */
   static async restore(machine: FloorMachine, name: string, snapshot: FloorSnapshot): Promise<FloorVm> {
     const dir = path.join(machine.dir, name);
     fs.mkdirSync(dir);
     reflink(path.join(snapshot.dir, snapshotFiles.disk), path.join(dir, 'disk'));
-    const ram = path.join(snapshot.dir, snapshotFiles.ram);
+    const ram = path.join(dir, snapshotFiles.ram);
+    // It must outlive the snapshot's own name: the next capture starts from it.
+    fs.linkSync(path.join(snapshot.dir, snapshotFiles.ram), ram);
     const dev = fs.openSync(path.join(snapshot.dir, snapshotFiles.dev), 'r');
     try {
-      const vm = await FloorVm.#spawn(dir, ram, floorArgs(machine, { ram, restore: true }), dev);
+      const vm = await FloorVm.#spawn(machine, dir, ram, floorArgs(machine, { ram, restore: true }), dev);
       await vm.#run();
       return vm;
     } finally {
@@ -61,7 +67,7 @@ export class FloorVm implements AsyncDisposable {
       const ram = path.join(dir, snapshotFiles.ram);
       fs.writeFileSync(ram, '');
       fs.truncateSync(ram, machine.ramMib * 2 ** 20);
-      const vm = await FloorVm.#spawn(dir, ram, floorArgs(machine, { ram, restore: false }), undefined);
+      const vm = await FloorVm.#spawn(machine, dir, ram, floorArgs(machine, { ram, restore: false }), undefined);
       try {
         await vm.waiting(1, options.deadlineMs);
         return vm;
@@ -73,7 +79,7 @@ export class FloorVm implements AsyncDisposable {
     }
   }
 
-  static async #spawn(dir: string, ram: string, args: string[], incoming: number | undefined): Promise<FloorVm> {
+  static async #spawn(machine: FloorMachine, dir: string, ram: string, args: string[], incoming: number | undefined): Promise<FloorVm> {
     const log = fs.openSync(path.join(dir, 'stderr'), 'w');
     const child = spawn('qemu-system-x86_64', args, { cwd: dir, stdio: ['ignore', log, log, ...(incoming === undefined ? [] : [incoming])] });
     fs.closeSync(log);
@@ -85,7 +91,7 @@ export class FloorVm implements AsyncDisposable {
       throw new Error(`QEMU ended at once: ${fs.readFileSync(path.join(dir, 'stderr'), 'utf8').trim()}`);
     });
     try {
-      return new FloorVm(dir, ram, child, ended, await Promise.race([Qmp.connect(path.join(dir, 'qmp'), monitorDeadlineMs), failed]));
+      return new FloorVm(machine, dir, ram, child, ended, await Promise.race([Qmp.connect(path.join(dir, 'qmp'), monitorDeadlineMs), failed]));
     } catch (error) {
       child.kill('SIGKILL');
       await ended;
@@ -156,6 +162,7 @@ export class FloorVm implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.quit();
+    this.#machine.live.delete(this);
     await fsp.rm(this.dir, { recursive: true, force: true });
   }
 }
