@@ -43,12 +43,15 @@ step() {
   say "    done in $((SECONDS - started)) s"
 }
 
+# last_line FILE: the last line that says something, without control characters.
+last_line() { tail -c 2000 "$1" | tr '\r' '\n' | sed -n '/[^[:space:]]/p' | tail -n 1 | tr -d '\000-\037' | cut -c 1-110; }
+
 # tell_progress PID LOG STARTED: a line after 2 s, then every 10 s, while PID lives. Sleeps are short, because they outlive a killed teller.
 tell_progress() {
   local next=$(($3 + 2))
   while sleep 0.3 && kill -0 "$1" 2>/dev/null; do
     [ "$SECONDS" -ge "$next" ] || continue
     next=$((SECONDS + 10))
-    printf '    %3d s  %s\n' $((SECONDS - $3)) "$(tail -n 1 "$2" | tr '\r' '\n' | tail -n 1 | tr -d '\000-\037' | cut -c 1-110)"
+    printf '    %3d s  %s\n' $((SECONDS - $3)) "$(last_line "$2")"
   done
 }
