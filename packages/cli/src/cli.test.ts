@@ -17,23 +17,39 @@ after(async () => {
 });
 beforeEach(() => {
   const { server } = fixture;
-  Object.assign(server.faults, { silent: false, keepsOffsets: true, refuseExec: undefined, failStreams: false, stallStreams: false });
+  Object.assign(server.faults, {
+    silent: false,
+    keepsOffsets: true,
+    refuseExec: undefined,
+    failStreams: false,
+    stallStreams: false,
+  });
   server.sprites.clear();
   server.addSprite('one');
 });
 
 const run = (...words: string[]): Promise<Run> => fixture.run(words);
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-const json = ({ stdout }: Run): any => JSON.parse(stdout.toString());
+const json = ({ stdout }: Run): Record<string, unknown> => JSON.parse(stdout.toString()) as Record<string, unknown>;
 
 describe('exec', () => {
-  test('exit codes are the command\'s', async () => {
-    for (const code of [0, 1, 2, 7, 126, 127, 255]) assert.equal((await run('exec', '-s', 'one', 'sh', '-c', `exit ${code}`)).code, code);
+  test("exit codes are the command's", async () => {
+    for (const code of [0, 1, 2, 7, 126, 127, 255])
+      assert.equal((await run('exec', '-s', 'one', 'sh', '-c', `exit ${code}`)).code, code);
     assert.equal((await run('exec', '-s', 'one', '--', 'sh', '-c', 'kill -9 $$')).code, 137);
   });
 
   test('stdout and stderr stay apart; options after the program are its own', async () => {
-    const { stdout, stderr } = await run('exec', '-s', 'one', 'sh', '-c', 'echo "$0 $1"; echo e >&2', '--dir', '--json');
+    const { stdout, stderr } = await run(
+      'exec',
+      '-s',
+      'one',
+      'sh',
+      '-c',
+      'echo "$0 $1"; echo e >&2',
+      '--dir',
+      '--json',
+    );
     assert.deepEqual([stdout.toString(), stderr], ['--dir --json\n', 'e\n']);
   });
 
@@ -58,7 +74,25 @@ describe('exec', () => {
   });
 
   test('environment and directory: what was asked for and nothing else', async () => {
-    const { stdout } = await fixture.run(['exec', '-s', 'one', '--dir', '/tmp', '--env', 'A=1,B=x,y', '--env', 'C=z', '--env', 'ASKED', 'sh', '-c', 'pwd; env'], { env: { ASKED: 'yes', SECRET: 'no' } });
+    const { stdout } = await fixture.run(
+      [
+        'exec',
+        '-s',
+        'one',
+        '--dir',
+        '/tmp',
+        '--env',
+        'A=1,B=x,y',
+        '--env',
+        'C=z',
+        '--env',
+        'ASKED',
+        'sh',
+        '-c',
+        'pwd; env',
+      ],
+      { env: { ASKED: 'yes', SECRET: 'no' } },
+    );
     const lines = stdout.toString().split('\n');
     for (const line of ['/tmp', 'A=1', 'B=x,y', 'C=z', 'ASKED=yes']) assert.ok(lines.includes(line), line);
     assert.ok(!stdout.toString().includes('SECRET'));
@@ -66,7 +100,10 @@ describe('exec', () => {
   });
 
   test('SIGINT and SIGTERM reach the command, whose end decides', async () => {
-    for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
       const child = fixture.spawn(['exec', '-s', 'one', 'sh', '-c', 'echo ready; exec sleep 60']);
       await once(child.stdout, 'data');
       child.kill(signal);
@@ -100,7 +137,14 @@ describe('exec', () => {
   });
 
   test('goes on after a dropped connection', async () => {
-    const child = fixture.spawn(['exec', '-s', 'one', 'sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit 9']);
+    const child = fixture.spawn([
+      'exec',
+      '-s',
+      'one',
+      'sh',
+      '-c',
+      'for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit 9',
+    ]);
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => {
       if (text === '') fixture.server.drop();
@@ -114,14 +158,27 @@ describe('exec', () => {
 describe('failures', () => {
   test('one sentence, one hint, exit code 1', async () => {
     const { code, stderr, stdout } = await run('info', 'none');
-    assert.deepEqual([code, stdout.toString(), stderr], [1, '', 'sylph: sprite not found\nhint:  list them with `sylph list`\n']);
+    assert.deepEqual(
+      [code, stdout.toString(), stderr],
+      [1, '', 'sylph: sprite not found\nhint:  list them with `sylph list`\n'],
+    );
   });
 
   test('wrong use is 2, with a suggestion', async () => {
     const wrong = await run('lits');
     assert.deepEqual([wrong.code, wrong.stderr], [2, "sylph: unknown command 'lits'\nhint:  Did you mean list?\n"]);
     assert.match((await run('list', '--prefx', 'a')).stderr, /Did you mean --prefix\?/);
-    for (const words of [['exec', '-s', 'one'], ['destroy', 'one'], ['create', '--cpus', 'x'], ['create', '--ram', '1.5'], ['create', '--from', ':v1'], ['console', '-s', 'one'], ['completion', 'csh'], ['checkpoint'], ['fork', 'f', '-s', 'one', '--count', '0']]) {
+    for (const words of [
+      ['exec', '-s', 'one'],
+      ['destroy', 'one'],
+      ['create', '--cpus', 'x'],
+      ['create', '--ram', '1.5'],
+      ['create', '--from', ':v1'],
+      ['console', '-s', 'one'],
+      ['completion', 'csh'],
+      ['checkpoint'],
+      ['fork', 'f', '-s', 'one', '--count', '0'],
+    ]) {
       assert.equal((await run(...words)).code, 2, words.join(' '));
     }
   });
@@ -140,7 +197,12 @@ describe('failures', () => {
 
   test('SIGINT ends whatever is waited for', async () => {
     fixture.server.faults.silent = true;
-    for (const words of [['list'], ['exec', '-s', 'one', 'true'], ['checkpoint', 'create', '-s', 'one'], ['exec', '-s', 'one', '--http-post', 'true']]) {
+    for (const words of [
+      ['list'],
+      ['exec', '-s', 'one', 'true'],
+      ['checkpoint', 'create', '-s', 'one'],
+      ['exec', '-s', 'one', '--http-post', 'true'],
+    ]) {
       const count = fixture.server.requests.length;
       const child = fixture.spawn(words);
       while (fixture.server.requests.length === count) await sleep(10);
@@ -150,7 +212,7 @@ describe('failures', () => {
     fixture.server.drop();
   });
 
-  test('a failed stream tells the server\'s reason', async () => {
+  test("a failed stream tells the server's reason", async () => {
     fixture.server.faults.failStreams = true;
     const { code, stderr } = await run('checkpoint', 'create', '-s', 'one');
     assert.deepEqual([code, stderr], [1, 'sylph: the pool is full\nhint:  delete something\n']);
@@ -161,9 +223,29 @@ describe('--json', () => {
   test('every command prints one document and nothing else', async () => {
     const on = ['-s', 'one', '--json'];
     const server = fixture.env['SYLPH_URL'] as string;
-    const session = async (): Promise<string> => (fixture.spawn(['exec', '-s', 'one', 'sh', '-c', 'echo hi; sleep 1; exit 3']), await sleep(700), [...fixture.server.sessions.keys()].at(-1) ?? '');
+    const session = async (): Promise<string> => (
+      fixture.spawn(['exec', '-s', 'one', 'sh', '-c', 'echo hi; sleep 1; exit 3']),
+      await sleep(700),
+      [...fixture.server.sessions.keys()].at(-1) ?? ''
+    );
     const commands: (string[] | (() => Promise<string[]>))[] = [
-      ['create', 'two', '--json', '--label', 'a', '--cpus', '1', '--ram', '1G', '--storage', '10', '--env', 'A=b', '--idle-timeout', '0'],
+      [
+        'create',
+        'two',
+        '--json',
+        '--label',
+        'a',
+        '--cpus',
+        '1',
+        '--ram',
+        '1G',
+        '--storage',
+        '10',
+        '--env',
+        'A=b',
+        '--idle-timeout',
+        '0',
+      ],
       ['create', 'three', '--json', '--from', 'one:v1'],
       ['list', '--json'],
       ['info', 'one', '--json'],
@@ -214,8 +296,17 @@ describe('--json', () => {
     });
     const binary = await run('exec', '--json', '-s', 'one', 'printf', String.raw`\377`);
     assert.deepEqual([json(binary).encoding, json(binary).stdout], ['base64', '/w==']);
-    assert.deepEqual(json(await run('info', 'none', '--json')), { error: 'sprite not found', message: 'sprite not found', code: 'sprite_not_found', hint: 'list them with `sylph list`', retryable: false });
-    assert.deepEqual(json(await run('list', '--json')).map((sprite: { name: string }) => sprite.name), ['one']);
+    assert.deepEqual(json(await run('info', 'none', '--json')), {
+      error: 'sprite not found',
+      message: 'sprite not found',
+      code: 'sprite_not_found',
+      hint: 'list them with `sylph list`',
+      retryable: false,
+    });
+    assert.deepEqual(
+      Object.values(json(await run('list', '--json'))).map((sprite) => (sprite as { name: string }).name),
+      ['one'],
+    );
     assert.equal((await run('create', 'x', '--json', '--ram', '2G', '--storage', '40G')).code, 0);
     assert.deepEqual(fixture.server.bodies.at(-1), { name: 'x', config: { ram_mb: 2048, storage_gb: 40 } });
   });
@@ -229,18 +320,31 @@ describe('choosing', () => {
     assert.equal((await fixture.run(['login', `${url}/`, '--token', '-'], { env, input: `${token}\n` })).code, 0);
     const path = join(home, '.config/sylph/config.json');
     assert.equal((await stat(path)).mode & 0o777, 0o600);
-    const config = JSON.parse(await readFile(path, 'utf8'));
-    assert.deepEqual(config, { version: 1, current: { url, org: 'acme' }, servers: { [url]: { orgs: { acme: { token } } } } });
+    const config = JSON.parse(await readFile(path, 'utf8')) as unknown;
+    assert.deepEqual(config, {
+      version: 1,
+      current: { url, org: 'acme' },
+      servers: { [url]: { orgs: { acme: { token } } } },
+    });
     assert.equal((await fixture.run(['list'], { env })).code, 0);
     assert.equal((await fixture.run(['list', '-o', 'acme'], { env })).code, 0);
-    assert.match((await fixture.run(['list', '-o', 'other'], { env })).stderr, /not logged in to the organization other/);
+    assert.match(
+      (await fixture.run(['list', '-o', 'other'], { env })).stderr,
+      /not logged in to the organization other/,
+    );
     // A token of the other service does not push the login aside.
     assert.equal((await fixture.run(['list'], { env: { ...env, SPRITE_TOKEN: 'foreign' } })).code, 0);
-    assert.equal((await fixture.run(['list'], { env: { ...env, SPRITE_TOKEN: 'foreign', SPRITES_API_URL: url } })).code, 1);
+    assert.equal(
+      (await fixture.run(['list'], { env: { ...env, SPRITE_TOKEN: 'foreign', SPRITES_API_URL: url } })).code,
+      1,
+    );
     assert.equal((await fixture.run(['list'], { env: { ...env, SPRITE_TOKEN: token, SPRITES_API_URL: url } })).code, 0);
     assert.equal((await fixture.run(['login', url, '--token', 'wrong'], { env })).code, 1);
     await chmod(path, 0o644);
-    assert.match((await fixture.run(['doctor'], { env })).stdout.toString(), /! configuration: .* can be read by others\n {2}remedy: chmod 600/);
+    assert.match(
+      (await fixture.run(['doctor'], { env })).stdout.toString(),
+      /! configuration: .* can be read by others\n {2}remedy: chmod 600/,
+    );
     await writeFile(path, '{');
     assert.match((await fixture.run(['list'], { env })).stderr, /is damaged/);
     assert.equal((await fixture.run(['doctor'], { env })).code, 1);
@@ -253,9 +357,15 @@ describe('choosing', () => {
     const inDirectory = (cwd: string, ...words: string[]): Promise<Run> => fixture.run(words, { cwd });
     assert.equal((await inDirectory(inner, 'info')).code, 2);
     assert.equal((await inDirectory(outer, 'use', 'one')).code, 0);
-    assert.deepEqual(JSON.parse(await readFile(join(outer, '.sprite'), 'utf8')), { organization: 'acme', sprite: 'one' });
+    assert.deepEqual(JSON.parse(await readFile(join(outer, '.sprite'), 'utf8')), {
+      organization: 'acme',
+      sprite: 'one',
+    });
     assert.equal(json(await inDirectory(inner, 'info', '--json')).name, 'one');
-    assert.equal(json(await fixture.run(['use', '--json'], { cwd: inner, env: { SYLPH_SPRITE: 'other' } })).sprite, 'other');
+    assert.equal(
+      json(await fixture.run(['use', '--json'], { cwd: inner, env: { SYLPH_SPRITE: 'other' } })).sprite,
+      'other',
+    );
     assert.match((await inDirectory(inner, 'use', 'one')).stderr, /is a directory/);
     assert.equal((await inDirectory(inner, 'use', '--unset')).code, 0);
     assert.equal((await inDirectory(inner, 'info')).code, 2);
@@ -312,7 +422,12 @@ describe('for people', () => {
 });
 
 describe('completion', () => {
-  const offered = async (...words: string[]): Promise<string[]> => (await run('__complete', '--', ...words)).stdout.toString().split('\n').filter(Boolean).map((line) => line.split('\t')[0] ?? '');
+  const offered = async (...words: string[]): Promise<string[]> =>
+    (await run('__complete', '--', ...words)).stdout
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split('\t')[0] ?? '');
 
   test('commands, options, values, names', async () => {
     assert.deepEqual(await offered('res'), ['restore', 'restart']);

@@ -14,7 +14,13 @@ export interface OptionSpec {
 
 /** What a command sees of its options. */
 export type OptionValues<O extends Record<string, OptionSpec>> = {
-  [K in keyof O]: O[K]['kind'] extends 'flag' | 'off' ? boolean : O[K]['kind'] extends 'list' ? string[] : O[K]['kind'] extends 'integer' ? number | undefined : string | undefined;
+  [K in keyof O]: O[K]['kind'] extends 'flag' | 'off'
+    ? boolean
+    : O[K]['kind'] extends 'list'
+      ? string[]
+      : O[K]['kind'] extends 'integer'
+        ? number | undefined
+        : string | undefined;
 };
 
 /** A positional argument; `[name]` optional, `<name>` required, `…` after it: all the rest. */
@@ -47,7 +53,7 @@ export interface CommandSpec<O extends Record<string, OptionSpec> = Record<strin
 }
 
 /** A command whose options are known only to itself. */
-export type AnyCommand = CommandSpec<Record<string, OptionSpec>>;
+export type AnyCommand = CommandSpec;
 
 /** Declares a command; its options are typed by their declaration. */
 export function command<const O extends Record<string, OptionSpec>>(spec: CommandSpec<O>): AnyCommand {

@@ -21,7 +21,8 @@ const mess = String.raw`printf '\033[?1049h\033[?1h\033=\033[?25l\033[?1000h\033
 /** State a terminal is in after these bytes, as far as programs change it: written apart from the code under test. */
 function stateAfter(output: string): Record<string, unknown> {
   const modes: Record<string, boolean> = {};
-  for (const [, numbers = '', letter] of output.matchAll(/\x1b\[\?([\d;]+)([hl])/g)) for (const mode of numbers.split(';')) modes[mode] = letter === 'h';
+  for (const [, numbers = '', letter] of output.matchAll(/\x1b\[\?([\d;]+)([hl])/g))
+    for (const mode of numbers.split(';')) modes[mode] = letter === 'h';
   const last = (pattern: RegExp): string | undefined => [...output.matchAll(pattern)].at(-1)?.[1];
   const count = (pattern: RegExp): number => [...output.matchAll(pattern)].length;
   return {
@@ -42,7 +43,21 @@ function stateAfter(output: string): Record<string, unknown> {
   };
 }
 
-const clean = { on: [], cursor: true, wrap: true, insert: 'l', keypad: '>', style: '0', region: '', shape: '0', charset: 'B', keyboards: 0, otherKeys: '4', background: true, link: true };
+const clean = {
+  on: [],
+  cursor: true,
+  wrap: true,
+  insert: 'l',
+  keypad: '>',
+  style: '0',
+  region: '',
+  shape: '0',
+  charset: 'B',
+  keyboards: 0,
+  otherKeys: '4',
+  background: true,
+  link: true,
+};
 
 const open = (...command: string[]): Pty => new Pty(fixture.argv('console', '-s', 'one', ...command), fixture.env);
 
@@ -56,8 +71,20 @@ async function openEcho(): Promise<Pty> {
 describe('the terminal is put back', () => {
   const ways: { name: string; then: string; how: (pty: Pty) => void | Promise<void>; code: number; says?: RegExp }[] = [
     { name: 'after the program ended', then: 'sleep 0.2; exit 7', how: () => undefined, code: 7 },
-    { name: 'after detaching', then: 'sleep 60', how: (pty) => pty.send('\x1c'), code: 0, says: /detached; session \d+ of one goes on/ },
-    { name: 'after detaching with a key of the kitty protocol', then: 'sleep 60', how: (pty) => pty.send('\x1b[92;5u'), code: 0, says: /detached/ },
+    {
+      name: 'after detaching',
+      then: 'sleep 60',
+      how: (pty) => pty.send('\x1c'),
+      code: 0,
+      says: /detached; session \d+ of one goes on/,
+    },
+    {
+      name: 'after detaching with a key of the kitty protocol',
+      then: 'sleep 60',
+      how: (pty) => pty.send('\x1b[92;5u'),
+      code: 0,
+      says: /detached/,
+    },
     { name: 'by SIGTERM', then: 'sleep 60', how: (pty) => pty.signal('SIGTERM'), code: -15 },
     { name: 'by SIGHUP', then: 'sleep 60', how: (pty) => pty.signal('SIGHUP'), code: -1 },
     { name: 'by SIGINT from outside', then: 'sleep 60', how: (pty) => pty.signal('SIGINT'), code: -2 },
@@ -80,19 +107,34 @@ describe('the terminal is put back', () => {
       assert.equal((await pty.termios()).raw, true);
       await how(pty);
       const end = await pty.ended;
-      assert.deepEqual({ ...stateAfter(pty.output), code: end.code, termios: end.same }, { ...clean, code, termios: true });
+      assert.deepEqual(
+        { ...stateAfter(pty.output), code: end.code, termios: end.same },
+        { ...clean, code, termios: true },
+      );
       if (says !== undefined) assert.match(pty.output, says);
     });
   }
 
   test('when it is killed', async () => {
     // Under a shell without job control, which leaves the terminal as its children do.
-    await using pty = new Pty(['/bin/sh', '-c', 'exec 3<&0; "$@" <&3 & echo "pid $!."; wait $!; sleep 1; echo over', 'sh', ...fixture.argv('console', '-s', 'one', 'sh', '-c', `${mess}sleep 60`)], fixture.env);
+    await using pty = new Pty(
+      [
+        '/bin/sh',
+        '-c',
+        'exec 3<&0; "$@" <&3 & echo "pid $!."; wait $!; sleep 1; echo over',
+        'sh',
+        ...fixture.argv('console', '-s', 'one', 'sh', '-c', `${mess}sleep 60`),
+      ],
+      fixture.env,
+    );
     await pty.expect('ready');
     await pty.raw();
     process.kill(Number(/pid (\d+)\./.exec(pty.output)?.[1]), 'SIGKILL');
     await pty.expect('over');
-    assert.deepEqual({ ...stateAfter(pty.output), code: (await pty.ended).code, termios: (await pty.ended).same }, { ...clean, code: 0, termios: true });
+    assert.deepEqual(
+      { ...stateAfter(pty.output), code: (await pty.ended).code, termios: (await pty.ended).same },
+      { ...clean, code: 0, termios: true },
+    );
   });
 
   test('and nothing is sent that the program did not touch', async () => {
@@ -122,7 +164,9 @@ describe('the terminal is put back', () => {
 describe('a console', () => {
   test('passes every byte in both directions', async () => {
     await using pty = await openEcho();
-    const every = Array.from({ length: 256 }, (_, index) => String.fromCharCode(index)).join('').replace('\x1c', '');
+    const every = Array.from({ length: 256 }, (_, index) => String.fromCharCode(index))
+      .join('')
+      .replace('\x1c', '');
     pty.send('start');
     await pty.expect('start');
     pty.send(every);

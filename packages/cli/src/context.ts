@@ -33,7 +33,9 @@ export class Context {
 
   /** Address and token. */
   server(): Promise<ServerTarget> {
-    return this.#remember('server', async () => resolveServer(this.target, this.env, await this.config(), await this.spriteFile()));
+    return this.#remember('server', async () =>
+      resolveServer(this.target, this.env, await this.config(), await this.spriteFile()),
+    );
   }
 
   client(): Promise<SylphClient> {
@@ -45,7 +47,8 @@ export class Context {
 
   /** The sprite that is meant, `named` on the command line or not. */
   async sprite(named?: string): Promise<string> {
-    const needsFile = named === undefined && this.target.sprite === undefined && (this.env['SYLPH_SPRITE'] ?? '') === '';
+    const needsFile =
+      named === undefined && this.target.sprite === undefined && (this.env['SYLPH_SPRITE'] ?? '') === '';
     return resolveSprite(this.target, named, this.env, needsFile ? await this.spriteFile() : undefined).sprite;
   }
 

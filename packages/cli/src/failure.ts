@@ -6,7 +6,10 @@ export class CliError extends Error {
   /** 1 failure, 2 wrong use. */
   readonly exitCode: number;
 
-  constructor(message: string, details: { code?: string; hint?: string | undefined; exitCode?: number; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    details: { code?: string; hint?: string | undefined; exitCode?: number; cause?: unknown } = {},
+  ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'CliError';
     this.code = details.code ?? 'failed';
@@ -45,11 +48,24 @@ export interface Failure {
 
 /** Describes anything thrown. Errors of the client are known by their fields, so that this file loads nothing. */
 export function describe(thrown: unknown): Failure {
-  if (thrown instanceof CliError) return { message: thrown.message, code: thrown.code, hint: thrown.hint, retryable: false, exitCode: thrown.exitCode };
+  if (thrown instanceof CliError)
+    return {
+      message: thrown.message,
+      code: thrown.code,
+      hint: thrown.hint,
+      retryable: false,
+      exitCode: thrown.exitCode,
+    };
   if (thrown instanceof Error && thrown.name === 'ClientError') {
     const { code, hint, retryable } = thrown as Error & { code: string; hint: string | undefined; retryable: boolean };
     return { message: thrown.message, code, hint, retryable, exitCode: usageCodes.has(code) ? 2 : 1 };
   }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return { message, code: 'internal', hint: 'this is a fault of sylph; SYLPH_DEBUG=1 shows where', retryable: false, exitCode: 1 };
+  return {
+    message,
+    code: 'internal',
+    hint: 'this is a fault of sylph; SYLPH_DEBUG=1 shows where',
+    retryable: false,
+    exitCode: 1,
+  };
 }

@@ -14,14 +14,21 @@ export interface Surroundings {
 /** Runs a command line (without the program's name). Resolves to its exit code; throws what failed. */
 export async function runProgram(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   let exitCode = 0;
-  const program = newCommand('sylph', 'sprites: Linux machines that sleep, wake, checkpoint, restore and fork with their memory')
+  const program = newCommand(
+    'sylph',
+    'sprites: Linux machines that sleep, wake, checkpoint, restore and fork with their memory',
+  )
     .version(`sylph ${version}`, '-V, --version', 'show the version')
     .enablePositionalOptions()
-    .addHelpText('after', '\nEnvironment: SYLPH_URL, SYLPH_TOKEN, SYLPH_ORG, SYLPH_SPRITE, NO_COLOR. Configuration: ~/.config/sylph/config.json.');
+    .addHelpText(
+      'after',
+      '\nEnvironment: SYLPH_URL, SYLPH_TOKEN, SYLPH_ORG, SYLPH_SPRITE, NO_COLOR. Configuration: ~/.config/sylph/config.json.',
+    );
   for (const [key, spec] of Object.entries(commonOptions)) program.addOption(optionOf(key, spec));
   const finish = (code: number): void => void (exitCode = code);
   for (const { title, commands } of groups) {
-    for (const spec of commands) program.addCommand(build(spec, program, surroundings, finish).helpGroup(title), { hidden: spec.hidden === true });
+    for (const spec of commands)
+      program.addCommand(build(spec, program, surroundings, finish).helpGroup(title), { hidden: spec.hidden === true });
   }
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -46,17 +53,27 @@ function newCommand(name: string, summary: string): Command {
     .showSuggestionAfterError(true);
 }
 
-function build(spec: AnyCommand, program: Command, surroundings: Surroundings, finish: (code: number) => void): Command {
-  const built = newCommand(spec.name, spec.description === undefined ? spec.summary : `${spec.summary}\n\n${spec.description}`)
+function build(
+  spec: AnyCommand,
+  program: Command,
+  surroundings: Surroundings,
+  finish: (code: number) => void,
+): Command {
+  const built = newCommand(
+    spec.name,
+    spec.description === undefined ? spec.summary : `${spec.summary}\n\n${spec.description}`,
+  )
     .summary(spec.summary)
     .aliases([...(spec.aliases ?? [])]);
-  if (spec.examples !== undefined) built.addHelpText('after', `\nExamples:\n${spec.examples.map((example) => `  ${example}\n`).join('')}`);
+  if (spec.examples !== undefined)
+    built.addHelpText('after', `\nExamples:\n${spec.examples.map((example) => `  ${example}\n`).join('')}`);
   if (spec.subcommands !== undefined) {
     built.enablePositionalOptions();
     for (const child of spec.subcommands) built.addCommand(build(child, program, surroundings, finish));
     return built;
   }
-  for (const { name, description } of spec.arguments ?? []) built.addArgument(new Argument(name.replace('…', '...'), description));
+  for (const { name, description } of spec.arguments ?? [])
+    built.addArgument(new Argument(name.replace('…', '...'), description));
   for (const [key, option] of Object.entries(optionsOf(spec))) built.addOption(optionOf(key, option));
   if (spec.passThrough === true) built.passThroughOptions();
   built.action(async () => {
@@ -64,7 +81,11 @@ function build(spec: AnyCommand, program: Command, surroundings: Surroundings, f
     const context = new Context({
       ...surroundings,
       json: options['json'] === true,
-      target: { url: textOption(options, 'url'), org: textOption(options, 'org'), sprite: textOption(options, 'sprite') },
+      target: {
+        url: textOption(options, 'url'),
+        org: textOption(options, 'org'),
+        sprite: textOption(options, 'sprite'),
+      },
     });
     const code = await spec.run?.(context, built.args, filled(spec, options) as never);
     finish(code ?? 0);
@@ -88,7 +109,8 @@ function optionOf(key: string, spec: OptionSpec): Option {
   const takesValue = spec.kind !== 'flag' && spec.kind !== 'off';
   const flags = `${spec.short === undefined ? '' : `-${spec.short}, `}${name}${takesValue ? ` <${spec.placeholder ?? 'value'}>` : ''}`;
   const option = new Option(flags, spec.description);
-  if (spec.kind === 'list') option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+  if (spec.kind === 'list')
+    option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
   if (spec.kind === 'integer') option.argParser(parseInteger);
   return option;
 }
@@ -101,7 +123,9 @@ function parseInteger(text: string): number {
 /** Options as the command's type promises them. */
 function filled(spec: AnyCommand, options: Record<string, unknown>): Record<string, unknown> {
   const empty = { flag: false, off: true, list: [], text: undefined, integer: undefined };
-  return Object.fromEntries(Object.entries(spec.options ?? {}).map(([key, { kind }]) => [key, options[key] ?? empty[kind]]));
+  return Object.fromEntries(
+    Object.entries(spec.options ?? {}).map(([key, { kind }]) => [key, options[key] ?? empty[kind]]),
+  );
 }
 
 function withoutUndefined(options: Record<string, unknown>): Record<string, unknown> {

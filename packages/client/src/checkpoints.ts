@@ -12,13 +12,19 @@ export class Checkpoints {
   }
 
   /** Makes one. Yields what the server tells, `complete` last; throws the server's error instead of yielding it. */
-  create(sprite: string, options: { comment?: string | undefined } & CallOptions = {}): AsyncGenerator<StreamLine, void, undefined> {
+  create(
+    sprite: string,
+    options: { comment?: string | undefined } & CallOptions = {},
+  ): AsyncGenerator<StreamLine, void, undefined> {
     const body = options.comment === undefined ? {} : { comment: options.comment };
     return this.#stream(`${base(sprite)}/checkpoint`, body, options.signal);
   }
 
   /** Makes one and waits; its id. */
-  async createAndWait(sprite: string, options: { comment?: string | undefined } & CallOptions = {}): Promise<{ id: string; lines: StreamLine[] }> {
+  async createAndWait(
+    sprite: string,
+    options: { comment?: string | undefined } & CallOptions = {},
+  ): Promise<{ id: string; lines: StreamLine[] }> {
     const lines = await Array.fromAsync(this.create(sprite, options));
     const id = createdId(lines);
     if (id === undefined) throw unexpected('the id of a checkpoint');
@@ -26,11 +32,23 @@ export class Checkpoints {
   }
 
   /** Goes back to one. `memory` (default): processes are where they were; `disk`: boots afresh. */
-  restore(sprite: string, id: string, options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {}): AsyncGenerator<StreamLine, void, undefined> {
-    return this.#stream(`${base(sprite)}/checkpoints/${segment(id)}/restore`, options.mode === undefined ? {} : { mode: options.mode }, options.signal);
+  restore(
+    sprite: string,
+    id: string,
+    options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {},
+  ): AsyncGenerator<StreamLine, void, undefined> {
+    return this.#stream(
+      `${base(sprite)}/checkpoints/${segment(id)}/restore`,
+      options.mode === undefined ? {} : { mode: options.mode },
+      options.signal,
+    );
   }
 
-  async restoreAndWait(sprite: string, id: string, options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {}): Promise<{ lines: StreamLine[] }> {
+  async restoreAndWait(
+    sprite: string,
+    id: string,
+    options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {},
+  ): Promise<{ lines: StreamLine[] }> {
     return { lines: await Array.fromAsync(this.restore(sprite, id, options)) };
   }
 
@@ -52,15 +70,26 @@ export class Checkpoints {
     await this.#http.text(`${base(sprite)}/checkpoints/${segment(id)}`, { method: 'DELETE', ...options });
   }
 
-  async *#stream(path: string, body: unknown, signal: AbortSignal | undefined): AsyncGenerator<StreamLine, void, undefined> {
+  async *#stream(
+    path: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<StreamLine, void, undefined> {
     let complete = false;
-    for await (const line of this.#http.lines(path, { method: 'POST', body, headers: { accept: 'application/x-ndjson' }, signal })) {
+    for await (const line of this.#http.lines(path, {
+      method: 'POST',
+      body,
+      headers: { accept: 'application/x-ndjson' },
+      signal,
+    })) {
       if (line['type'] === 'error') throw lineError(line);
       complete = line['type'] === 'complete';
       yield line as unknown as StreamLine;
     }
     if (!complete) {
-      throw new ClientError('connection_lost', 'the server stopped telling before the work was complete', { hint: 'list the checkpoints to see what came of it' });
+      throw new ClientError('connection_lost', 'the server stopped telling before the work was complete', {
+        hint: 'list the checkpoints to see what came of it',
+      });
     }
   }
 }
@@ -75,9 +104,9 @@ export function createdId(lines: readonly StreamLine[]): string | undefined {
 }
 
 function lineError(line: Record<string, unknown>): ClientError {
-  const text = [line['error'], line['data']].find((part) => typeof part === 'string' && part !== '');
+  const text = [line['error'], line['data']].find((part): part is string => typeof part === 'string' && part !== '');
   const code = typeof line['code'] === 'string' ? (line['code'] as ClientErrorCode) : 'internal';
-  return new ClientError(code, text === undefined ? 'the server failed without a reason' : String(text), {
+  return new ClientError(code, text ?? 'the server failed without a reason', {
     hint: typeof line['hint'] === 'string' ? line['hint'] : undefined,
   });
 }

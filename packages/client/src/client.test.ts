@@ -9,7 +9,10 @@ let server: FakeServer;
 let client: SylphClient;
 
 const connect = (timeouts = {}): SylphClient => new SylphClient({ baseUrl: server.url, token: server.token, timeouts });
-const withCode = (code: string) => (thrown: unknown): boolean => thrown instanceof ClientError && (assert.equal(thrown.code, code, thrown.message), true);
+const withCode =
+  (code: string) =>
+  (thrown: unknown): boolean =>
+    thrown instanceof ClientError && (assert.equal(thrown.code, code, thrown.message), true);
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 before(async () => {
@@ -19,7 +22,15 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  Object.assign(server.faults, { silent: false, keepsOffsets: true, refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false });
+  Object.assign(server.faults, {
+    silent: false,
+    keepsOffsets: true,
+    refuseExec: undefined,
+    tellsInput: true,
+    wakeMs: 0,
+    stallStreams: false,
+    failStreams: false,
+  });
   server.sprites.clear();
   server.requests.length = 0;
   server.addSprite('one');
@@ -37,7 +48,11 @@ describe('sprites', () => {
   });
 
   test('a taken name says so with the hint of the server', async () => {
-    await assert.rejects(client.sprites.create({ name: 'one' }), (error: ClientError) => error.code === 'name_taken' && error.status === 409 && error.hint === 'choose another name');
+    await assert.rejects(
+      client.sprites.create({ name: 'one' }),
+      (error: ClientError) =>
+        error.code === 'name_taken' && error.status === 409 && error.hint === 'choose another name',
+    );
   });
 
   test('list follows the pages', async () => {
@@ -54,13 +69,19 @@ describe('sprites', () => {
     assert.equal((await client.sprites.upgrade('one'))?.name, 'one');
     assert.equal((await client.sprites.restart('one')).sprite_name, 'one');
     assert.equal((await client.sprites.check('one')).status, 'healthy');
-    assert.deepEqual((await client.sprites.fork('one', { name: 'f', count: 2 })).map((sprite) => sprite.name), ['f-1', 'f-2']);
+    assert.deepEqual(
+      (await client.sprites.fork('one', { name: 'f', count: 2 })).map((sprite) => sprite.name),
+      ['f-1', 'f-2'],
+    );
     assert.equal((await client.host()).cpus, 2);
     await client.health();
   });
 
   test('a wrong token', async () => {
-    await assert.rejects(new SylphClient({ baseUrl: server.url, token: 'no' }).sprites.get('one'), withCode('unauthenticated'));
+    await assert.rejects(
+      new SylphClient({ baseUrl: server.url, token: 'no' }).sprites.get('one'),
+      withCode('unauthenticated'),
+    );
   });
 
   test('names are parts of a path, whatever they hold', async () => {
@@ -100,7 +121,10 @@ describe('checkpoints', () => {
     const { id, lines } = await client.checkpoints.createAndWait('one', { comment: 'first' });
     assert.equal(id, 'v0');
     assert.equal(lines.at(-1)?.type, 'complete');
-    assert.deepEqual((await client.checkpoints.list('one')).map((each) => each.comment), ['first']);
+    assert.deepEqual(
+      (await client.checkpoints.list('one')).map((each) => each.comment),
+      ['first'],
+    );
     assert.equal((await client.checkpoints.get('one', 'v0')).id, 'v0');
     assert.match((await client.checkpoints.restoreAndWait('one', 'v0')).lines.at(-1)?.data ?? '', /complete/);
     await client.checkpoints.delete('one', 'v0');
@@ -109,7 +133,10 @@ describe('checkpoints', () => {
 
   test('an error line is thrown with code and hint', async () => {
     server.faults.failStreams = true;
-    await assert.rejects(client.checkpoints.createAndWait('one'), (error: ClientError) => error.code === 'pool_full' && error.hint === 'delete something');
+    await assert.rejects(
+      client.checkpoints.createAndWait('one'),
+      (error: ClientError) => error.code === 'pool_full' && error.hint === 'delete something',
+    );
   });
 
   test('a stream that falls silent, and one that breaks off', async () => {
@@ -161,7 +188,10 @@ describe('exec', () => {
   });
 
   test('a terminal: raw bytes, size, exit code', async () => {
-    const session = await client.exec('one', { cmd: ['sh', '-c', 'read line; echo "got $line"; exit 7'], tty: { cols: 80, rows: 24 } });
+    const session = await client.exec('one', {
+      cmd: ['sh', '-c', 'read line; echo "got $line"; exit 7'],
+      tty: { cols: 80, rows: 24 },
+    });
     session.resize({ cols: 100, rows: 40 });
     await session.stdin.write(Buffer.from('hello\n'));
     let text = '';
@@ -177,9 +207,16 @@ describe('exec', () => {
   });
 
   test('attach, list, kill', async () => {
-    const session = await client.exec('one', { cmd: ['sh', '-c', 'echo first; cat'], stdin: true, maxRunAfterDisconnectMs: 0 });
+    const session = await client.exec('one', {
+      cmd: ['sh', '-c', 'echo first; cat'],
+      stdin: true,
+      maxRunAfterDisconnectMs: 0,
+    });
     const listed = await client.sessions.list('one');
-    assert.deepEqual(listed.map((each) => each.id).filter((id) => id === session.id), [session.id]);
+    assert.deepEqual(
+      listed.map((each) => each.id).filter((id) => id === session.id),
+      [session.id],
+    );
     session.detach();
     await assert.rejects(session.exit, withCode('connection_lost'));
     const again = await client.attach('one', session.id);

@@ -66,7 +66,12 @@ export class SylphClient {
   attach(sprite: string, id: string, request: AttachRequest = {}): Promise<ExecSession> {
     const query = new URLSearchParams({ stdin: String(request.stdin ?? true) });
     if (request.offset !== undefined) query.append('offset', String(request.offset));
-    return this.#open(sprite, `/${segment(id)}`, query, { watch: request, tty: false, offset: request.offset, stdin: request.stdin ?? true });
+    return this.#open(sprite, `/${segment(id)}`, query, {
+      watch: request,
+      tty: false,
+      offset: request.offset,
+      stdin: request.stdin ?? true,
+    });
   }
 
   /** Runs a command to its end over a WebSocket and returns what it said, at most 64 MiB. */
@@ -75,7 +80,10 @@ export class SylphClient {
     await using session = await this.exec(sprite, { ...rest, stdin: input !== undefined });
     const feeding = input === undefined ? Promise.resolve() : feed(session, toChunks(input));
     feeding.catch(() => undefined); // A failing source ends the session below; a failing session rejects the collecting.
-    const result = await Promise.race([collect(session, maxCollectedBytes), feeding.then(() => new Promise<never>(() => undefined))]);
+    const result = await Promise.race([
+      collect(session, maxCollectedBytes),
+      feeding.then(() => new Promise<never>(() => undefined)),
+    ]);
     return result;
   }
 
@@ -85,22 +93,35 @@ export class SylphClient {
     if (request.input !== undefined) query.append('stdin', 'true');
     const url = this.#http.url(`/v1/sprites/${segment(sprite)}/exec`);
     url.search = query.toString();
-    return httpExec(this.#http.options, { url, body: request.input === undefined ? undefined : toChunks(request.input), signal: request.signal });
+    return httpExec(this.#http.options, {
+      url,
+      body: request.input === undefined ? undefined : toChunks(request.input),
+      signal: request.signal,
+    });
   }
 
   /** {@link execHttp}, run to its end. */
-  runHttp(sprite: string, request: CommandRequest & CallOptions & { input?: InputSource | undefined }): Promise<CommandResult> {
+  runHttp(
+    sprite: string,
+    request: CommandRequest & CallOptions & { input?: InputSource | undefined },
+  ): Promise<CommandResult> {
     return collect(this.execHttp(sprite, request), maxCollectedBytes);
   }
 
-  #open(sprite: string, path: string, query: URLSearchParams, start: { watch: ExecRequest | AttachRequest; tty: boolean; offset: number | undefined; stdin: boolean }): Promise<ExecSession> {
+  #open(
+    sprite: string,
+    path: string,
+    query: URLSearchParams,
+    start: { watch: ExecRequest | AttachRequest; tty: boolean; offset: number | undefined; stdin: boolean },
+  ): Promise<ExecSession> {
     const base = `/v1/sprites/${segment(sprite)}/exec`;
     const url = this.#http.url(base + path);
     url.search = query.toString();
     return ExecSession.open({
       options: this.#http.options,
       url,
-      resumeUrl: (id, offset) => this.#http.url(`${base}/${segment(id)}`, { stdin: String(start.stdin), offset: String(offset) }),
+      resumeUrl: (id, offset) =>
+        this.#http.url(`${base}/${segment(id)}`, { stdin: String(start.stdin), offset: String(offset) }),
       ...start,
     });
   }
@@ -113,6 +134,7 @@ async function feed(session: ExecSession, input: AsyncIterable<Uint8Array>): Pro
 
 async function* toChunks(input: InputSource): AsyncGenerator<Uint8Array, void, undefined> {
   if (typeof input === 'string') yield new TextEncoder().encode(input);
-  else if (input instanceof Uint8Array) for (let at = 0; at < input.length; at += 65_536) yield input.subarray(at, at + 65_536);
+  else if (input instanceof Uint8Array)
+    for (let at = 0; at < input.length; at += 65_536) yield input.subarray(at, at + 65_536);
   else yield* input;
 }

@@ -11,7 +11,10 @@ export interface Deadline {
 /** Runs `work` until it settles, the deadline passes (throws `timeout`), or a signal aborts (throws its reason). `work` has to obey the signal it gets. */
 export async function withDeadline<T>(deadline: Deadline, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const link = linkedController(deadline.signals);
-  const timer = setTimeout(() => link.controller.abort(timeoutError(deadline.what, deadline.timeoutMs)), deadline.timeoutMs);
+  const timer = setTimeout(
+    () => link.controller.abort(timeoutError(deadline.what, deadline.timeoutMs)),
+    deadline.timeoutMs,
+  );
   try {
     return await work(link.controller.signal);
   } catch (thrown) {
@@ -31,7 +34,10 @@ export function timeoutError(what: string, timeoutMs: number): ClientError {
 }
 
 /** A controller that aborts with any of the signals. Call `unlink` at the end, or long-lived signals collect listeners. Throws at once when one is aborted already. */
-export function linkedController(signals: readonly (AbortSignal | undefined)[]): { controller: AbortController; unlink: () => void } {
+export function linkedController(signals: readonly (AbortSignal | undefined)[]): {
+  controller: AbortController;
+  unlink: () => void;
+} {
   const controller = new AbortController();
   const undo: (() => void)[] = [];
   for (const signal of signals) {

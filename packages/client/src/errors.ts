@@ -57,7 +57,8 @@ const maxMessageLength = 2000;
 /** The error an answer with a failure status stands for: the JSON body of this API, of its relatives (`error`, `errors`), or plain text. */
 export function errorFromAnswer(status: number, body: string): ClientError {
   const said = parseObject(body);
-  const text = firstText(said?.['message'], said?.['error'], joined(said?.['errors'])) ?? (said === undefined ? body.trim() : '');
+  const text =
+    firstText(said?.['message'], said?.['error'], joined(said?.['errors'])) ?? (said === undefined ? body.trim() : '');
   const message = (text === '' ? `the server answered with status ${status}` : text).slice(0, maxMessageLength);
   const code = firstText(said?.['code']) ?? codeByStatus[status] ?? (status < 500 ? 'invalid_request' : 'internal');
   return new ClientError(code as ClientErrorCode, message, {

@@ -38,7 +38,10 @@ export class Http {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw new ClientError('protocol', `the server's answer to ${path} is not JSON`, { hint: 'is this the address of a sylphd?', cause });
+      throw new ClientError('protocol', `the server's answer to ${path} is not JSON`, {
+        hint: 'is this the address of a sylphd?',
+        cause,
+      });
     }
   }
 
@@ -63,13 +66,17 @@ export class Http {
     const link = linkedController([request.signal, this.options.signal]);
     try {
       const timeoutMs = request.timeoutMs ?? timeouts.lifecycleMs;
-      const response = await withDeadline({ what: baseUrl, timeoutMs, signals: [link.controller.signal] }, async (signal) => {
-        signal.addEventListener('abort', () => link.controller.abort(signal.reason), { once: true });
-        const answer = await this.#send(path, request, link.controller.signal);
-        if (!answer.ok) throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl));
-        return answer;
-      });
-      const stalled = (): void => link.controller.abort(timeoutError(`the stream of ${baseUrl}`, timeouts.streamStallMs));
+      const response = await withDeadline(
+        { what: baseUrl, timeoutMs, signals: [link.controller.signal] },
+        async (signal) => {
+          signal.addEventListener('abort', () => link.controller.abort(signal.reason), { once: true });
+          const answer = await this.#send(path, request, link.controller.signal);
+          if (!answer.ok) throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl));
+          return answer;
+        },
+      );
+      const stalled = (): void =>
+        link.controller.abort(timeoutError(`the stream of ${baseUrl}`, timeouts.streamStallMs));
       yield* readLines(response, { stallMs: timeouts.streamStallMs, stalled });
     } catch (thrown) {
       if (link.controller.signal.aborted) throw link.controller.signal.reason;
@@ -86,7 +93,12 @@ export class Http {
     try {
       return await fetch(this.url(path, request.query), {
         method: request.method ?? 'GET',
-        headers: { ...headers, accept: 'application/json', ...(body === null ? {} : { 'content-type': 'application/json' }), ...request.headers },
+        headers: {
+          ...headers,
+          accept: 'application/json',
+          ...(body === null ? {} : { 'content-type': 'application/json' }),
+          ...request.headers,
+        },
         body,
         signal,
         redirect: 'error',
@@ -123,5 +135,8 @@ async function readBounded(response: Response, maxBytes: number, baseUrl: string
 
 function asLost(thrown: unknown, baseUrl: string): unknown {
   if (thrown instanceof ClientError) return thrown;
-  return new ClientError('connection_lost', `the connection to ${baseUrl} broke in the middle of an answer`, { retryable: true, cause: thrown });
+  return new ClientError('connection_lost', `the connection to ${baseUrl} broke in the middle of an answer`, {
+    retryable: true,
+    cause: thrown,
+  });
 }

@@ -4,7 +4,10 @@ import { ClientError, isObject } from './errors.ts';
 const maxLineLength = 2 ** 20;
 
 /** Parses a body of JSON lines, object by object. `stalled` is called when nothing arrives for `stallMs`; it has to end the body. */
-export async function* readLines(response: Response, watch: { stallMs: number; stalled: () => void }): AsyncGenerator<Record<string, unknown>, void, undefined> {
+export async function* readLines(
+  response: Response,
+  watch: { stallMs: number; stalled: () => void },
+): AsyncGenerator<Record<string, unknown>, void, undefined> {
   if (response.body === null) return;
   const decoder = new TextDecoder();
   let rest = '';
@@ -17,7 +20,10 @@ export async function* readLines(response: Response, watch: { stallMs: number; s
   if (rest.trim() !== '') yield parseLine(rest);
 }
 
-async function* watched(body: AsyncIterable<Uint8Array>, watch: { stallMs: number; stalled: () => void }): AsyncGenerator<Uint8Array, void, undefined> {
+async function* watched(
+  body: AsyncIterable<Uint8Array>,
+  watch: { stallMs: number; stalled: () => void },
+): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = body[Symbol.asyncIterator]();
   try {
     for (;;) {

@@ -76,15 +76,25 @@ export function resolveOptions(options: ClientOptions, transport: Transport): Re
 /** Checks a server address and removes trailing slashes. */
 export function parseBaseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '' || url.username !== '') {
-    throw new ClientError('invalid_request', `"${text}" is not the address of a server`, { hint: 'write it as http://host:port' });
+  if (
+    url === undefined ||
+    !/^https?:$/.test(url.protocol) ||
+    url.search !== '' ||
+    url.hash !== '' ||
+    url.username !== ''
+  ) {
+    throw new ClientError('invalid_request', `"${text}" is not the address of a server`, {
+      hint: 'write it as http://host:port',
+    });
   }
   return url.href.replace(/\/+$/, '');
 }
 
 function parseToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new ClientError('invalid_request', 'the token holds characters that no token has', { hint: 'copy it again, without blanks and line ends' });
+    throw new ClientError('invalid_request', 'the token holds characters that no token has', {
+      hint: 'copy it again, without blanks and line ends',
+    });
   }
   return token;
 }

@@ -34,7 +34,14 @@ export class Sprites {
 
   /** Durable when it resolves. */
   async create(request: CreateSpriteRequest, options: CallOptions = {}): Promise<Sprite> {
-    return asSprite(await this.#http.json('/v1/sprites', { method: 'POST', body: request, timeoutMs: this.#http.options.timeouts.createMs, ...options }));
+    return asSprite(
+      await this.#http.json('/v1/sprites', {
+        method: 'POST',
+        body: request,
+        timeoutMs: this.#http.options.timeouts.createMs,
+        ...options,
+      }),
+    );
   }
 
   async get(name: string, options: CallOptions = {}): Promise<Sprite> {
@@ -42,7 +49,9 @@ export class Sprites {
   }
 
   /** All sprites by name, page by page as they are read. */
-  async *list(query: { prefix?: string | undefined; pageSize?: number | undefined } & CallOptions = {}): AsyncGenerator<Sprite, void, undefined> {
+  async *list(
+    query: { prefix?: string | undefined; pageSize?: number | undefined } & CallOptions = {},
+  ): AsyncGenerator<Sprite, void, undefined> {
     let token: string | undefined;
     do {
       const page = await this.page({ ...query, token });
@@ -53,7 +62,13 @@ export class Sprites {
   }
 
   /** One page, with the counters of the organization. */
-  async page(query: { prefix?: string | undefined; pageSize?: number | undefined; token?: string | undefined } & CallOptions = {}): Promise<ListSpritesResponse> {
+  async page(
+    query: {
+      prefix?: string | undefined;
+      pageSize?: number | undefined;
+      token?: string | undefined;
+    } & CallOptions = {},
+  ): Promise<ListSpritesResponse> {
     const answer = await this.#http.json('/v1/sprites', {
       query: { prefix: query.prefix, max_results: query.pageSize?.toString(), continuation_token: query.token },
       signal: query.signal,
@@ -68,7 +83,11 @@ export class Sprites {
 
   /** Irreversible; its checkpoints go too. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#http.text(path(name), { method: 'DELETE', timeoutMs: this.#http.options.timeouts.lifecycleMs, ...options });
+    await this.#http.text(path(name), {
+      method: 'DELETE',
+      timeoutMs: this.#http.options.timeouts.lifecycleMs,
+      ...options,
+    });
   }
 
   /** Wakes it; resolves when it runs. */
@@ -118,7 +137,12 @@ export class Sprites {
   }
 
   #post(name: string, verb: string, body: unknown, options: CallOptions): Promise<unknown> {
-    return this.#http.json(`${path(name)}/${verb}`, { method: 'POST', body, timeoutMs: this.#http.options.timeouts.lifecycleMs, ...options });
+    return this.#http.json(`${path(name)}/${verb}`, {
+      method: 'POST',
+      body,
+      timeoutMs: this.#http.options.timeouts.lifecycleMs,
+      ...options,
+    });
   }
 }
 
@@ -133,5 +157,7 @@ function asSprite(value: unknown): Sprite {
 
 /** The server answered with success and something else than it should. */
 export function unexpected(wanted: string): ClientError {
-  return new ClientError('protocol', `the server's answer is not ${wanted}`, { hint: 'is this the address of a sylphd, and of this version?' });
+  return new ClientError('protocol', `the server's answer is not ${wanted}`, {
+    hint: 'is this the address of a sylphd, and of this version?',
+  });
 }

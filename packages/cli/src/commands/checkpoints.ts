@@ -16,10 +16,21 @@ const create = command({
   async run(context, _args, { comment }) {
     const sprite = await context.sprite();
     const client = await context.client();
-    const lines = await follow(context, `waiting for a checkpoint of ${sprite}`, client.checkpoints.create(sprite, { comment }));
+    const lines = await follow(
+      context,
+      `waiting for a checkpoint of ${sprite}`,
+      client.checkpoints.create(sprite, { comment }),
+    );
     const id = createdId(lines);
-    if (id === undefined) throw new CliError('the server did not say the id of the checkpoint', { code: 'protocol', hint: `list them: sylph checkpoint list -s ${sprite}` });
-    await context.out.result({ sprite, id, comment: comment ?? '' }, () => `${id}  checkpoint of ${sprite}\nGo back to it: sylph restore ${id} -s ${sprite}\n`);
+    if (id === undefined)
+      throw new CliError('the server did not say the id of the checkpoint', {
+        code: 'protocol',
+        hint: `list them: sylph checkpoint list -s ${sprite}`,
+      });
+    await context.out.result(
+      { sprite, id, comment: comment ?? '' },
+      () => `${id}  checkpoint of ${sprite}\nGo back to it: sylph restore ${id} -s ${sprite}\n`,
+    );
   },
 });
 
@@ -37,7 +48,15 @@ const list = command({
       kept.length === 0
         ? `No checkpoints of ${sprite} yet. Make one: sylph checkpoint create -s ${sprite}\n`
         : table(
-            [{ title: 'ID' }, { title: 'CREATED' }, { title: 'KIND' }, { title: 'SIZE', align: 'right' }, { title: 'FROM' }, { title: 'HEALTH' }, { title: 'COMMENT' }],
+            [
+              { title: 'ID' },
+              { title: 'CREATED' },
+              { title: 'KIND' },
+              { title: 'SIZE', align: 'right' },
+              { title: 'FROM' },
+              { title: 'HEALTH' },
+              { title: 'COMMENT' },
+            ],
             checkpoints.map((each) => [
               { text: each.id, style: each.id === 'Current' ? 'quiet' : 'strong' },
               ago(each.create_time),
@@ -87,7 +106,12 @@ const remove = command({
   },
 });
 
-export const checkpoint = command({ name: 'checkpoint', aliases: ['cp', 'checkpoints'], summary: 'create, list, show and delete checkpoints', subcommands: [create, list, info, remove] });
+export const checkpoint = command({
+  name: 'checkpoint',
+  aliases: ['cp', 'checkpoints'],
+  summary: 'create, list, show and delete checkpoints',
+  subcommands: [create, list, info, remove],
+});
 
 export const restore = command({
   name: 'restore',
@@ -100,8 +124,15 @@ export const restore = command({
   async run(context, [id = ''], { disk }) {
     const sprite = await context.sprite();
     const client = await context.client();
-    const lines = await follow(context, `waiting for ${sprite} to go back to ${id}`, client.checkpoints.restore(sprite, id, { mode: disk ? 'disk' : undefined }));
-    await context.out.result({ sprite, id, mode: disk ? 'disk' : 'memory', messages: texts(lines) }, () => `${sprite}  is back at ${id}\n`);
+    const lines = await follow(
+      context,
+      `waiting for ${sprite} to go back to ${id}`,
+      client.checkpoints.restore(sprite, id, { mode: disk ? 'disk' : undefined }),
+    );
+    await context.out.result(
+      { sprite, id, mode: disk ? 'disk' : 'memory', messages: texts(lines) },
+      () => `${sprite}  is back at ${id}\n`,
+    );
   },
 });
 
@@ -112,7 +143,8 @@ function follow(context: Context, what: string, stream: AsyncIterable<StreamLine
     for await (const line of stream) {
       lines.push(line);
       const [text] = texts([line]);
-      if (line.type === 'info' && text !== undefined && !text.startsWith('ID:')) say(`${what}: ${text.replace(/[.…]+$/, '')}`);
+      if (line.type === 'info' && text !== undefined && !text.startsWith('ID:'))
+        say(`${what}: ${text.replace(/[.…]+$/, '')}`);
     }
     return lines;
   });

@@ -21,7 +21,8 @@ const marks = { ok: ['good', 'âœ“'], warning: ['warn', '!'], failed: ['bad', 'âœ
 export const doctor = command({
   name: 'doctor',
   summary: 'check the way from here to the server',
-  description: 'Exit code 1 when something stops sprites from being used. `sylphd doctor` checks the server\'s machine itself.',
+  description:
+    "Exit code 1 when something stops sprites from being used. `sylphd doctor` checks the server's machine itself.",
   async run(context) {
     const findings = await context.out.waiting('waiting for the checks', () => examine(context));
     await context.out.result(findings, () => findings.map(line).join(''));
@@ -53,7 +54,8 @@ async function checkConfig(context: Context): Promise<Finding> {
     const config = await context.config();
     const exposed = await isExposed(path);
     if (exposed === undefined) return { check, result: 'ok', detail: `${path} does not exist yet` };
-    if (exposed) return { check, result: 'warning', detail: `${path} can be read by others`, remedy: `chmod 600 ${path}` };
+    if (exposed)
+      return { check, result: 'warning', detail: `${path} can be read by others`, remedy: `chmod 600 ${path}` };
     return { check, result: 'ok', detail: `${path}, ${Object.keys(config.servers).length} servers` };
   } catch (thrown) {
     return failed(check, thrown);
@@ -76,7 +78,11 @@ async function checkServer(context: Context): Promise<Finding> {
     const { url, from } = resolveUrl(context.target, context.env, await context.config());
     const startedAt = performance.now();
     await new SylphClient({ baseUrl: url }).health({ timeoutMs: 10_000 });
-    return { check, result: 'ok', detail: `${url} (${from}) answers in ${Math.round(performance.now() - startedAt)} ms` };
+    return {
+      check,
+      result: 'ok',
+      detail: `${url} (${from}) answers in ${Math.round(performance.now() - startedAt)} ms`,
+    };
   } catch (thrown) {
     return failed(check, thrown);
   }
@@ -99,17 +105,32 @@ async function checkHost(context: Context): Promise<Finding[]> {
     host = await (await context.client()).host();
   } catch (thrown) {
     // Relatives of this API have no such page.
-    if ((thrown as ClientError).code === 'not_found') return [{ check: 'version', result: 'warning', detail: 'the server does not describe itself: it is no sylphd' }];
+    if ((thrown as ClientError).code === 'not_found')
+      return [{ check: 'version', result: 'warning', detail: 'the server does not describe itself: it is no sylphd' }];
     return [failed('version', thrown)];
   }
   const sameVersion = host.version === version;
   return [
     sameVersion
       ? { check: 'version', result: 'ok', detail: version }
-      : { check: 'version', result: 'warning', detail: `the server has ${host.version}, this program ${version}`, remedy: 'use the same version on both sides' },
+      : {
+          check: 'version',
+          result: 'warning',
+          detail: `the server has ${host.version}, this program ${version}`,
+          remedy: 'use the same version on both sides',
+        },
     host.default_image === null
-      ? { check: 'images', result: 'failed', detail: 'the server has no image', remedy: 'on the server: sylphd image build minimal' }
-      : { check: 'images', result: 'ok', detail: `${host.images.map((image) => image.name).join(', ')}; default ${host.default_image}` },
+      ? {
+          check: 'images',
+          result: 'failed',
+          detail: 'the server has no image',
+          remedy: 'on the server: sylphd image build minimal',
+        }
+      : {
+          check: 'images',
+          result: 'ok',
+          detail: `${host.images.map((image) => image.name).join(', ')}; default ${host.default_image}`,
+        },
     ...host.notices.map((notice): Finding => ({ check: 'notice', result: 'warning', detail: notice })),
   ];
 }

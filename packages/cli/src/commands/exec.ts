@@ -9,14 +9,19 @@ import { usageError } from '../failure.ts';
 
 const commandOptions = {
   dir: { kind: 'text', placeholder: 'DIR', description: 'directory to run in' },
-  env: { kind: 'list', placeholder: 'K=V', description: 'variable to set; K=V,K2=V2; a bare NAME takes its value from here; repeatable' },
+  env: {
+    kind: 'list',
+    placeholder: 'K=V',
+    description: 'variable to set; K=V,K2=V2; a bare NAME takes its value from here; repeatable',
+  },
 } as const;
 
 export const exec = command({
   name: 'exec',
   aliases: ['x'],
   summary: 'run a command in a sprite',
-  description: 'The exit code is the command\'s. Input is piped through; signals are passed on. Nothing of the local environment is sent unless --env says so.',
+  description:
+    "The exit code is the command's. Input is piped through; signals are passed on. Nothing of the local environment is sent unless --env says so.",
   examples: ['sylph exec -- ls -l', 'sylph exec --tty htop', 'tar c . | sylph exec --dir /srv tar x'],
   arguments: [{ name: '<command…>', description: 'program and arguments' }],
   common: ['org', 'sprite'],
@@ -36,8 +41,10 @@ export const exec = command({
       stdin: options.stdin,
       ...(options.tty ? { tty: terminalSize() } : {}),
     };
-    if (options.tty && options.httpPost) throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
-    if (options.tty && context.out.json) throw usageError('--tty and --json exclude each other', 'leave --tty out: the output is then collected');
+    if (options.tty && options.httpPost)
+      throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
+    if (options.tty && context.out.json)
+      throw usageError('--tty and --json exclude each other', 'leave --tty out: the output is then collected');
     if (options.httpPost) return httpPost(context, sprite, request);
     if (context.out.json) return asJson(context, sprite, request);
     const client = await context.client();
@@ -62,7 +69,8 @@ export const console = command({
   options: commandOptions,
   async run(context, args, options) {
     if (context.out.json) throw usageError('a console cannot speak JSON', 'use: sylph exec --json -- COMMAND');
-    if (!process.stdin.isTTY || !process.stdout.isTTY) throw usageError('a console needs a terminal', 'use: sylph exec -- COMMAND');
+    if (!process.stdin.isTTY || !process.stdout.isTTY)
+      throw usageError('a console needs a terminal', 'use: sylph exec -- COMMAND');
     const sprite = await context.sprite();
     const client = await context.client();
     const request: ExecRequest = {
@@ -83,7 +91,12 @@ export const console = command({
 
 async function httpPost(context: Context, sprite: string, request: ExecRequest): Promise<number> {
   const client = await context.client();
-  const running = client.execHttp(sprite, { cmd: request.cmd, dir: request.dir, env: request.env, ...(request.stdin === true ? { input: process.stdin as AsyncIterable<Uint8Array> } : {}) });
+  const running = client.execHttp(sprite, {
+    cmd: request.cmd,
+    dir: request.dir,
+    env: request.env,
+    ...(request.stdin === true ? { input: process.stdin as AsyncIterable<Uint8Array> } : {}),
+  });
   try {
     if (context.out.json) return await tell(context, sprite, undefined, await collect(running, maxJsonBytes));
     await pipeOutput(running);
@@ -116,8 +129,16 @@ async function asJson(context: Context, sprite: string, request: ExecRequest): P
   }
 }
 
-async function tell(context: Context, sprite: string, session: string | undefined, result: CommandResult): Promise<number> {
-  await context.out.result({ sprite, session_id: session ?? null, exit_code: result.exitCode, ...texts(result) }, () => '');
+async function tell(
+  context: Context,
+  sprite: string,
+  session: string | undefined,
+  result: CommandResult,
+): Promise<number> {
+  await context.out.result(
+    { sprite, session_id: session ?? null, exit_code: result.exitCode, ...texts(result) },
+    () => '',
+  );
   return result.exitCode;
 }
 

@@ -8,7 +8,12 @@ import type { SylphClient } from '@sylph/client';
 const spriteArgument = [{ name: '[name]', description: 'sprite', completes: 'sprite' }] as const;
 
 /** Commands that take a sprite and answer with it. */
-function simple(name: string, summary: string, words: { waiting: string; done: string }, call: (client: SylphClient, sprite: string) => Promise<Sprite | undefined>): AnyCommand {
+function simple(
+  name: string,
+  summary: string,
+  words: { waiting: string; done: string },
+  call: (client: SylphClient, sprite: string) => Promise<Sprite | undefined>,
+): AnyCommand {
   return command({
     name,
     summary,
@@ -18,7 +23,11 @@ function simple(name: string, summary: string, words: { waiting: string; done: s
       const sprite = await context.sprite(named);
       const client = await context.client();
       const result = await context.out.waiting(`waiting for ${sprite} to ${words.waiting}`, () => call(client, sprite));
-      await context.out.result(result ?? { name: sprite }, () => `${sprite}  ${words.done}${result?.last_start === null || result?.last_start === undefined || name === 'suspend' ? '' : ` (${startedHow(result.last_start)})`}\n`);
+      await context.out.result(
+        result ?? { name: sprite },
+        () =>
+          `${sprite}  ${words.done}${result?.last_start === null || result?.last_start === undefined || name === 'suspend' ? '' : ` (${startedHow(result.last_start)})`}\n`,
+      );
     },
   });
 }
@@ -28,10 +37,27 @@ function startedHow(start: NonNullable<Sprite['last_start']>): string {
   return `from ${from}, ${Math.round(start.duration_ms)} ms`;
 }
 
-export const start = simple('start', 'wake a sprite', { waiting: 'wake', done: 'runs' }, (client, sprite) => client.sprites.start(sprite));
-export const suspend = simple('suspend', 'put a sprite to sleep, memory and all', { waiting: 'go to sleep', done: 'sleeps' }, (client, sprite) => client.sprites.suspend(sprite));
-export const recover = simple('recover', 'bring a failed sprite back from the best state there is', { waiting: 'recover', done: 'is back' }, (client, sprite) => client.sprites.recover(sprite));
-export const upgrade = simple('upgrade', 'restart a sprite into the newest kernel and agent', { waiting: 'restart', done: 'is upgraded' }, (client, sprite) => client.sprites.upgrade(sprite));
+export const start = simple('start', 'wake a sprite', { waiting: 'wake', done: 'runs' }, (client, sprite) =>
+  client.sprites.start(sprite),
+);
+export const suspend = simple(
+  'suspend',
+  'put a sprite to sleep, memory and all',
+  { waiting: 'go to sleep', done: 'sleeps' },
+  (client, sprite) => client.sprites.suspend(sprite),
+);
+export const recover = simple(
+  'recover',
+  'bring a failed sprite back from the best state there is',
+  { waiting: 'recover', done: 'is back' },
+  (client, sprite) => client.sprites.recover(sprite),
+);
+export const upgrade = simple(
+  'upgrade',
+  'restart a sprite into the newest kernel and agent',
+  { waiting: 'restart', done: 'is upgraded' },
+  (client, sprite) => client.sprites.upgrade(sprite),
+);
 
 export const restart = command({
   name: 'restart',
@@ -48,7 +74,7 @@ export const restart = command({
 
 export const check = command({
   name: 'check',
-  summary: 'ask a sprite\'s agent how it is; wakes nothing',
+  summary: "ask a sprite's agent how it is; wakes nothing",
   arguments: spriteArgument,
   common: ['org', 'sprite'],
   async run(context, [named]) {
@@ -89,6 +115,11 @@ export const fork = command({
         ...(label.length === 0 ? {} : { labels: label }),
       }),
     );
-    await context.out.result(forks, () => table([{ title: 'NAME' }, { title: 'STATUS' }, { title: 'CREATED' }], forks.map((each) => [{ text: each.name, style: 'strong' }, status(each), ago(each.created_at)])));
+    await context.out.result(forks, () =>
+      table(
+        [{ title: 'NAME' }, { title: 'STATUS' }, { title: 'CREATED' }],
+        forks.map((each) => [{ text: each.name, style: 'strong' }, status(each), ago(each.created_at)]),
+      ),
+    );
   },
 });

@@ -16,8 +16,22 @@ const list = command({
       sessions.length === 0
         ? `No sessions run in ${sprite}. Open one: sylph console -s ${sprite}\n`
         : table(
-            [{ title: 'ID' }, { title: 'COMMAND' }, { title: 'TTY' }, { title: 'ATTACHED' }, { title: 'STARTED' }, { title: 'LAST ACTIVITY' }],
-            sessions.map((each) => [each.id, each.command.slice(0, 60), each.tty ? 'yes' : 'no', each.is_active ? 'yes' : 'no', ago(each.created), ago(each.last_activity)]),
+            [
+              { title: 'ID' },
+              { title: 'COMMAND' },
+              { title: 'TTY' },
+              { title: 'ATTACHED' },
+              { title: 'STARTED' },
+              { title: 'LAST ACTIVITY' },
+            ],
+            sessions.map((each) => [
+              each.id,
+              each.command.slice(0, 60),
+              each.tty ? 'yes' : 'no',
+              each.is_active ? 'yes' : 'no',
+              ago(each.created),
+              ago(each.last_activity),
+            ]),
           ),
     );
   },
@@ -34,11 +48,26 @@ const attach = command({
     const sprite = await context.sprite();
     const client = await context.client();
     if (!context.out.json) {
-      return runSession(context, { sprite, waitingFor: `waiting for session ${id} of ${sprite}`, stdin, open: (watching) => client.attach(sprite, id, { stdin, ...watching }) });
+      return runSession(context, {
+        sprite,
+        waitingFor: `waiting for session ${id} of ${sprite}`,
+        stdin,
+        open: (watching) => client.attach(sprite, id, { stdin, ...watching }),
+      });
     }
     await using session = await client.attach(sprite, id, { stdin: false });
     const result = await collect(session, 64 * 2 ** 20);
-    await context.out.result({ sprite, session_id: id, exit_code: result.exitCode, encoding: 'utf-8', stdout: result.text, stderr: result.errorText }, () => '');
+    await context.out.result(
+      {
+        sprite,
+        session_id: id,
+        exit_code: result.exitCode,
+        encoding: 'utf-8',
+        stdout: result.text,
+        stderr: result.errorText,
+      },
+      () => '',
+    );
     return result.exitCode;
   },
 });
@@ -49,19 +78,35 @@ const kill = command({
   arguments: [{ name: '<id>', description: 'id from `sylph sessions list`', completes: 'session' }],
   common: ['org', 'sprite'],
   options: {
-    signal: { kind: 'text', placeholder: 'NAME', description: 'signal, default TERM', choices: ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP'] },
+    signal: {
+      kind: 'text',
+      placeholder: 'NAME',
+      description: 'signal, default TERM',
+      choices: ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP'],
+    },
     timeout: { kind: 'integer', placeholder: 'SECONDS', description: 'then KILL; default 10' },
   },
   async run(context, [id = ''], { signal, timeout }) {
     const sprite = await context.sprite();
     const client = await context.client();
     const result = await context.out.waiting(`waiting for session ${id} to end`, () =>
-      client.sessions.kill(sprite, id, { signalName: signal, timeoutMs: timeout === undefined ? undefined : timeout * 1000 }),
+      client.sessions.kill(sprite, id, {
+        signalName: signal,
+        timeoutMs: timeout === undefined ? undefined : timeout * 1000,
+      }),
     );
-    await context.out.result({ sprite, session_id: id, exit_code: result.exitCode ?? null, already_exited: result.alreadyExited }, () =>
-      result.alreadyExited ? `session ${id} had ended before\n` : `session ${id} ended${result.exitCode === undefined ? '' : ` with ${result.exitCode}`}\n`,
+    await context.out.result(
+      { sprite, session_id: id, exit_code: result.exitCode ?? null, already_exited: result.alreadyExited },
+      () =>
+        result.alreadyExited
+          ? `session ${id} had ended before\n`
+          : `session ${id} ended${result.exitCode === undefined ? '' : ` with ${result.exitCode}`}\n`,
     );
   },
 });
 
-export const sessions = command({ name: 'sessions', summary: 'list, attach to and kill running commands', subcommands: [list, attach, kill] });
+export const sessions = command({
+  name: 'sessions',
+  summary: 'list, attach to and kill running commands',
+  subcommands: [list, attach, kill],
+});

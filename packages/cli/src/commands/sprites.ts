@@ -24,7 +24,7 @@ export const create = command({
   common: ['org'],
   options: {
     label: { kind: 'list', placeholder: 'TEXT', description: 'label; repeatable' },
-    image: { kind: 'text', placeholder: 'NAME', description: 'image, default: the server\'s' },
+    image: { kind: 'text', placeholder: 'NAME', description: "image, default: the server's" },
     from: { kind: 'text', placeholder: 'SPRITE[:CHECKPOINT]', description: 'start as another sprite is, or was' },
     ...sizes,
     env: { kind: 'list', placeholder: 'K=V', description: 'variable of every command; repeatable' },
@@ -32,7 +32,8 @@ export const create = command({
     skipConsole: { kind: 'flag', description: 'for scripts made for another client; no console is opened anyway' },
   },
   async run(context, [name = friendlyName()], options) {
-    if (options.image !== undefined && options.from !== undefined) throw usageError('--image and --from exclude each other');
+    if (options.image !== undefined && options.from !== undefined)
+      throw usageError('--image and --from exclude each other');
     const request: CreateSpriteRequest = { name };
     if (options.label.length > 0) request.labels = options.label;
     if (options.env.length > 0) request.environment = parseEnvironment(options.env, context.env);
@@ -47,7 +48,11 @@ export const create = command({
     if (options.from !== undefined) request.from = parseSource(options.from);
     const client = await context.client();
     const made = await context.out.waiting(`waiting for ${name} to be created`, () => client.sprites.create(request));
-    await context.out.result(made, () => `${made.name}  created${made.image === undefined ? '' : ` from ${made.image}`}\nRun something: sylph exec -s ${made.name} -- uname -a\n`);
+    await context.out.result(
+      made,
+      () =>
+        `${made.name}  created${made.image === undefined ? '' : ` from ${made.image}`}\nRun something: sylph exec -s ${made.name} -- uname -a\n`,
+    );
   },
 });
 
@@ -62,7 +67,7 @@ export const list = command({
   },
   async run(context, _args, { watch, prefix }) {
     const client = await context.client();
-    if (watch) return watchList(context, () => sorted(client, prefix), spriteTable(prefix));
+    if (watch) await watchList(context, () => sorted(client, prefix), spriteTable(prefix));
     const sprites = await context.out.waiting('waiting for the list', () => sorted(client, prefix));
     await context.out.result(sprites, () => spriteTable(prefix)(sprites));
   },
@@ -90,10 +95,12 @@ export const destroy = command({
     const name = await context.sprite(named);
     const client = await context.client();
     if (!force) {
-      if (!canAsk() || context.out.json) throw usageError(`${name} is not destroyed: there is no terminal to ask on`, 'say --force');
+      if (!canAsk() || context.out.json)
+        throw usageError(`${name} is not destroyed: there is no terminal to ask on`, 'say --force');
       // Asks only about what exists.
       await client.sprites.get(name);
-      if (!(await confirm(`Destroy ${name} with its disk and checkpoints? This cannot be undone.`))) throw new CliError(`${name} is left as it is`, { code: 'declined' });
+      if (!(await confirm(`Destroy ${name} with its disk and checkpoints? This cannot be undone.`)))
+        throw new CliError(`${name} is left as it is`, { code: 'declined' });
     }
     await context.out.waiting(`waiting for ${name} to be destroyed`, () => client.sprites.delete(name));
     await context.out.result({ name, destroyed: true }, () => `${name}  destroyed\n`);
@@ -106,9 +113,21 @@ async function sorted(client: SylphClient, prefix: string | undefined): Promise<
 
 function spriteTable(prefix: string | undefined): (sprites: Sprite[]) => string {
   return (sprites) => {
-    if (sprites.length === 0) return prefix === undefined ? 'No sprites yet. Create one: sylph create\n' : `No sprite's name begins with ${prefix}.\n`;
+    if (sprites.length === 0)
+      return prefix === undefined
+        ? 'No sprites yet. Create one: sylph create\n'
+        : `No sprite's name begins with ${prefix}.\n`;
     return table(
-      [{ title: 'NAME' }, { title: 'STATUS' }, { title: 'IMAGE' }, { title: 'CPUS', align: 'right' }, { title: 'RAM', align: 'right' }, { title: 'DISK', align: 'right' }, { title: 'LABELS' }, { title: 'CREATED' }],
+      [
+        { title: 'NAME' },
+        { title: 'STATUS' },
+        { title: 'IMAGE' },
+        { title: 'CPUS', align: 'right' },
+        { title: 'RAM', align: 'right' },
+        { title: 'DISK', align: 'right' },
+        { title: 'LABELS' },
+        { title: 'CREATED' },
+      ],
       sprites.map((each) => [
         { text: each.name, style: 'strong' },
         status(each),
@@ -134,22 +153,50 @@ function describeSprite(sprite: Sprite): string {
     ['url', sprite.url],
     ['url auth', sprite.url_settings?.auth],
     ['image', sprite.image],
-    ['size', config?.cpus === undefined ? undefined : `${config.cpus} cpus, ${config.ram_mb} MiB, ${config.storage_gb} GiB disk`],
-    ['sleeps after', sprite.idle_timeout_s === undefined ? undefined : sprite.idle_timeout_s === 0 ? 'never' : seconds(sprite.idle_timeout_s)],
+    [
+      'size',
+      config?.cpus === undefined
+        ? undefined
+        : `${config.cpus} cpus, ${config.ram_mb} MiB, ${config.storage_gb} GiB disk`,
+    ],
+    [
+      'sleeps after',
+      sprite.idle_timeout_s === undefined
+        ? undefined
+        : sprite.idle_timeout_s === 0
+          ? 'never'
+          : seconds(sprite.idle_timeout_s),
+    ],
     ['labels', (sprite.labels ?? []).join(', ')],
     ['environment', Object.keys(sprite.environment ?? {}).join(', ')],
     ['agent', sprite.version ?? undefined],
-    ['came from', parent === null || parent === undefined ? undefined : `${parent.sprite_id}${parent.checkpoint === null ? '' : ` at ${parent.checkpoint}`}`],
+    [
+      'came from',
+      parent === null || parent === undefined
+        ? undefined
+        : `${parent.sprite_id}${parent.checkpoint === null ? '' : ` at ${parent.checkpoint}`}`,
+    ],
     ['created', `${sprite.created_at} (${ago(sprite.created_at)})`],
-    ['last running', sprite.last_running_at === null || sprite.last_running_at === undefined ? undefined : `${sprite.last_running_at} (${ago(sprite.last_running_at)})`],
-    ['last start', start === null || start === undefined ? undefined : `from ${start.how}${start.checkpoint === undefined ? '' : ` ${start.checkpoint}`} in ${Math.round(start.duration_ms)} ms`],
+    [
+      'last running',
+      sprite.last_running_at === null || sprite.last_running_at === undefined
+        ? undefined
+        : `${sprite.last_running_at} (${ago(sprite.last_running_at)})`,
+    ],
+    [
+      'last start',
+      start === null || start === undefined
+        ? undefined
+        : `from ${start.how}${start.checkpoint === undefined ? '' : ` ${start.checkpoint}`} in ${Math.round(start.duration_ms)} ms`,
+    ],
     ...(start?.failures ?? []).map((failure) => [`not from ${failure.how}`, failure.reason] as const),
   ]);
 }
 
 function parseSource(text: string): { sprite: string; checkpoint?: string } {
   const [sprite = '', checkpoint, ...rest] = text.split(':');
-  if (sprite === '' || checkpoint === '' || rest.length > 0) throw usageError(`--from ${text}: not of the form SPRITE or SPRITE:CHECKPOINT`);
+  if (sprite === '' || checkpoint === '' || rest.length > 0)
+    throw usageError(`--from ${text}: not of the form SPRITE or SPRITE:CHECKPOINT`);
   return checkpoint === undefined ? { sprite } : { sprite, checkpoint };
 }
 

@@ -6,7 +6,8 @@ import { CliError } from '../failure.ts';
 export const use = command({
   name: 'use',
   summary: 'choose the sprite of this directory',
-  description: 'Writes a `.sprite` file, which counts for this directory and those below. Without a name: tells which sprite counts here.',
+  description:
+    'Writes a `.sprite` file, which counts for this directory and those below. Without a name: tells which sprite counts here.',
   arguments: [{ name: '[name]', description: 'sprite', completes: 'sprite' }],
   common: ['org'],
   options: { unset: { kind: 'flag', description: 'remove the `.sprite` file' } },
@@ -19,12 +20,18 @@ export const use = command({
     }
     if (name === undefined) {
       const { sprite, from } = resolveSprite(context.target, undefined, context.env, file);
-      return context.out.result({ sprite, organization: file?.organization ?? null, from }, () => `${sprite}  (${from})\n`);
+      return context.out.result(
+        { sprite, organization: file?.organization ?? null, from },
+        () => `${sprite}  (${from})\n`,
+      );
     }
     const { org } = await context.server();
     const sprite = await (await context.client()).sprites.get(name);
     const organization = org ?? sprite.organization ?? sprite.org_slug;
     const path = await writeSpriteFile(context.cwd, { sprite: name, organization });
-    await context.out.result({ sprite: name, organization, from: path }, () => `${name}  is the sprite of ${context.cwd}\n`);
+    await context.out.result(
+      { sprite: name, organization, from: path },
+      () => `${name}  is the sprite of ${context.cwd}\n`,
+    );
   },
 });

@@ -6,7 +6,11 @@ const pollMs = 1000;
 const maxFailures = 10;
 
 /** Shows a list and then each change of it, until Ctrl+C: redrawn on a terminal, one after the other elsewhere, one JSON document a line with `--json`. */
-export async function watchList<T>(context: Context, read: () => Promise<T>, human: (value: T) => string): Promise<never> {
+export async function watchList<T>(
+  context: Context,
+  read: () => Promise<T>,
+  human: (value: T) => string,
+): Promise<never> {
   let last: string | undefined;
   for (let failures = 0; ; await sleep(pollMs)) {
     try {

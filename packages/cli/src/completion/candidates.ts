@@ -35,17 +35,29 @@ interface Place {
 }
 
 function locate(commands: readonly AnyCommand[], words: readonly string[]): Place {
-  const place: Place = { commands, command: undefined, positional: 0, valueOf: undefined, said: new Map(), foreign: false };
+  const place: Place = {
+    commands,
+    command: undefined,
+    positional: 0,
+    valueOf: undefined,
+    said: new Map(),
+    foreign: false,
+  };
   for (const word of words) {
     if (place.valueOf !== undefined) {
       place.said.set(place.valueOf.key, word);
       place.valueOf = undefined;
     } else if (word === '--') place.foreign = place.command?.passThrough === true;
     else if (word.startsWith('-') && !place.foreign) {
-      const option = optionsOf(place.command).find(({ key, spec }) => word === flagName(key) || word === `-${spec.short ?? ''}`);
+      const option = optionsOf(place.command).find(
+        ({ key, spec }) => word === flagName(key) || word === `-${spec.short ?? ''}`,
+      );
       if (option !== undefined && takesValue(option.spec)) place.valueOf = option;
     } else {
-      const next = place.positional === 0 ? place.commands.find(({ name, aliases = [] }) => name === word || aliases.includes(word)) : undefined;
+      const next =
+        place.positional === 0
+          ? place.commands.find(({ name, aliases = [] }) => name === word || aliases.includes(word))
+          : undefined;
       if (next !== undefined) {
         place.command = next;
         place.commands = next.subcommands ?? [];
@@ -67,16 +79,29 @@ async function offer(context: Context, place: Place, word: string): Promise<Cand
     return (spec.choices ?? []).map((value) => ({ value, description: '' }));
   }
   if (word.startsWith('-')) {
-    return optionsOf(place.command).map(({ key, spec }) => ({ value: flagName(spec.kind === 'off' ? `no-${key}` : key), description: spec.description }));
+    return optionsOf(place.command).map(({ key, spec }) => ({
+      value: flagName(spec.kind === 'off' ? `no-${key}` : key),
+      description: spec.description,
+    }));
   }
-  const subcommands = place.positional > 0 ? [] : place.commands.filter(({ hidden }) => hidden !== true).map(({ name, summary }) => ({ value: name, description: summary }));
+  const subcommands =
+    place.positional > 0
+      ? []
+      : place.commands
+          .filter(({ hidden }) => hidden !== true)
+          .map(({ name, summary }) => ({ value: name, description: summary }));
   const kind = place.command?.arguments?.[place.positional]?.completes;
   return [...subcommands, ...(kind === undefined ? [] : await lookUp(context, place, kind))];
 }
 
 function optionsOf(command: AnyCommand | undefined): { key: string; spec: OptionSpec }[] {
   const { json, url, org, sprite } = commonOptions;
-  const common = { json, url, ...(command?.common?.includes('org') === true ? { org } : {}), ...(command?.common?.includes('sprite') === true ? { sprite } : {}) };
+  const common = {
+    json,
+    url,
+    ...(command?.common?.includes('org') === true ? { org } : {}),
+    ...(command?.common?.includes('sprite') === true ? { sprite } : {}),
+  };
   const all: Record<string, OptionSpec> = command === undefined ? commonOptions : { ...command.options, ...common };
   return Object.entries(all).map(([key, spec]) => ({ key, spec }));
 }
@@ -85,7 +110,11 @@ function takesValue(spec: OptionSpec): boolean {
   return spec.kind !== 'flag' && spec.kind !== 'off';
 }
 
-async function lookUp(context: Context, place: Place, kind: 'sprite' | 'checkpoint' | 'session' | 'shell'): Promise<Candidate[]> {
+async function lookUp(
+  context: Context,
+  place: Place,
+  kind: 'sprite' | 'checkpoint' | 'session' | 'shell',
+): Promise<Candidate[]> {
   if (kind === 'shell') return ['bash', 'zsh', 'fish'].map((value) => ({ value, description: '' }));
   for (const key of ['url', 'org', 'sprite'] as const) context.target[key] = place.said.get(key) ?? context.target[key];
   const signal = AbortSignal.timeout(lookUpMs);
@@ -93,11 +122,19 @@ async function lookUp(context: Context, place: Place, kind: 'sprite' | 'checkpoi
     const client = await context.client();
     switch (kind) {
       case 'sprite':
-        return (await Array.fromAsync(client.sprites.list({ signal }))).map(({ name, status }) => ({ value: name, description: status }));
+        return (await Array.fromAsync(client.sprites.list({ signal }))).map(({ name, status }) => ({
+          value: name,
+          description: status,
+        }));
       case 'checkpoint':
-        return (await client.checkpoints.list(await context.sprite(), { signal })).filter(({ id }) => id !== 'Current').map(({ id, comment }) => ({ value: id, description: comment.replace(/\s+/g, ' ') }));
+        return (await client.checkpoints.list(await context.sprite(), { signal }))
+          .filter(({ id }) => id !== 'Current')
+          .map(({ id, comment }) => ({ value: id, description: comment.replace(/\s+/g, ' ') }));
       case 'session':
-        return (await client.sessions.list(await context.sprite(), { signal })).map(({ id, command }) => ({ value: id, description: command.replace(/\s+/g, ' ') }));
+        return (await client.sessions.list(await context.sprite(), { signal })).map(({ id, command }) => ({
+          value: id,
+          description: command.replace(/\s+/g, ' '),
+        }));
       default:
         return kind satisfies never;
     }

@@ -24,12 +24,20 @@ export async function readConfig(path: string): Promise<Config> {
     text = await readFile(path, 'utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { version: 1, current: null, servers: {} };
-    throw new CliError(`${path} cannot be read: ${(cause as Error).message}`, { code: 'bad_config', hint: 'check its permissions', cause });
+    throw new CliError(`${path} cannot be read: ${(cause as Error).message}`, {
+      code: 'bad_config',
+      hint: 'check its permissions',
+      cause,
+    });
   }
   try {
     return parseConfig(JSON.parse(text));
   } catch (cause) {
-    throw new CliError(`${path} is damaged: ${(cause as Error).message}`, { code: 'bad_config', hint: 'repair it, or remove it and log in again', cause });
+    throw new CliError(`${path} is damaged: ${(cause as Error).message}`, {
+      code: 'bad_config',
+      hint: 'repair it, or remove it and log in again',
+      cause,
+    });
   }
 }
 

@@ -21,16 +21,27 @@ export async function findSpriteFile(from: string): Promise<SpriteFile | undefin
 }
 
 /** Writes the `.sprite` file of a directory. */
-export async function writeSpriteFile(directory: string, entry: { sprite: string; organization: string | undefined }): Promise<string> {
+export async function writeSpriteFile(
+  directory: string,
+  entry: { sprite: string; organization: string | undefined },
+): Promise<string> {
   const path = join(directory, fileName);
   try {
-    await writeFile(path, `${JSON.stringify({ organization: entry.organization, sprite: entry.sprite }, undefined, 2)}\n`);
+    await writeFile(
+      path,
+      `${JSON.stringify({ organization: entry.organization, sprite: entry.sprite }, undefined, 2)}\n`,
+    );
   } catch (cause) {
     const isDirectory = (cause as NodeJS.ErrnoException).code === 'EISDIR';
-    throw new CliError(isDirectory ? `${path} is a directory, so this directory cannot have its own sprite` : `${path} cannot be written: ${(cause as Error).message}`, {
-      hint: isDirectory ? 'use another directory, or name the sprite with -s' : undefined,
-      cause,
-    });
+    throw new CliError(
+      isDirectory
+        ? `${path} is a directory, so this directory cannot have its own sprite`
+        : `${path} cannot be written: ${(cause as Error).message}`,
+      {
+        hint: isDirectory ? 'use another directory, or name the sprite with -s' : undefined,
+        cause,
+      },
+    );
   }
   return path;
 }
@@ -55,11 +66,22 @@ function parse(path: string, text: string): SpriteFile {
   } catch (cause) {
     throw damaged(path, cause);
   }
-  const { sprite, organization } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  const { sprite, organization } = (typeof value === 'object' && value !== null ? value : {}) as Record<
+    string,
+    unknown
+  >;
   if (typeof sprite !== 'string' || sprite === '') throw damaged(path);
-  return { path, sprite, organization: typeof organization === 'string' && organization !== '' ? organization : undefined };
+  return {
+    path,
+    sprite,
+    organization: typeof organization === 'string' && organization !== '' ? organization : undefined,
+  };
 }
 
 function damaged(path: string, cause?: unknown): CliError {
-  return new CliError(`${path} names no sprite`, { code: 'bad_config', hint: 'write it anew with `sylph use NAME`, or remove it', cause });
+  return new CliError(`${path} names no sprite`, {
+    code: 'bad_config',
+    hint: 'write it anew with `sylph use NAME`, or remove it',
+    cause,
+  });
 }

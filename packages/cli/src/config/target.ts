@@ -23,7 +23,11 @@ export interface ServerTarget {
 }
 
 /** The server address: the option, the environment, the login, this machine. */
-export function resolveUrl(options: TargetOptions, env: NodeJS.ProcessEnv, config: Config): { url: string; from: string } {
+export function resolveUrl(
+  options: TargetOptions,
+  env: NodeJS.ProcessEnv,
+  config: Config,
+): { url: string; from: string } {
   if (options.url !== undefined) return { url: trimmed(options.url), from: '--url' };
   for (const name of ['SYLPH_URL', 'SPRITES_API_URL']) {
     const value = env[name];
@@ -39,7 +43,12 @@ export function resolveUrl(options: TargetOptions, env: NodeJS.ProcessEnv, confi
  * Server and token. `SYLPH_TOKEN` wins; then the login at that address; `SPRITE_TOKEN`, which may be another service's, counts only where there is no login or
  * the address came with it from `SPRITES_API_URL`.
  */
-export function resolveServer(options: TargetOptions, env: NodeJS.ProcessEnv, config: Config, file: SpriteFile | undefined): ServerTarget {
+export function resolveServer(
+  options: TargetOptions,
+  env: NodeJS.ProcessEnv,
+  config: Config,
+  file: SpriteFile | undefined,
+): ServerTarget {
   const { url, from } = resolveUrl(options, env, config);
   const asked = options.org ?? (env['SYLPH_ORG'] || undefined);
   const fromEnv = (name: string): ServerTarget | undefined => {
@@ -60,13 +69,23 @@ export function resolveServer(options: TargetOptions, env: NodeJS.ProcessEnv, co
   const login = org === undefined ? undefined : orgs[org];
   if (org !== undefined && login !== undefined) return { url, token: login.token, org, tokenFrom: 'login' };
   if (foreign !== undefined) return foreign;
-  if (asked !== undefined && known.length > 0) throw new CliError(`you are not logged in to the organization ${asked} at ${url}`, { code: 'unauthenticated', hint: `known: ${known.join(', ')}` });
+  if (asked !== undefined && known.length > 0)
+    throw new CliError(`you are not logged in to the organization ${asked} at ${url}`, {
+      code: 'unauthenticated',
+      hint: `known: ${known.join(', ')}`,
+    });
   throw new CliError(`you are not logged in at ${url}`, { code: 'unauthenticated', hint: `run: sylph login ${url}` });
 }
 
 /** The sprite: named, `SYLPH_SPRITE`, or the `.sprite` file's. */
-export function resolveSprite(options: TargetOptions, named: string | undefined, env: NodeJS.ProcessEnv, file: SpriteFile | undefined): { sprite: string; from: string } {
-  if (named !== undefined && options.sprite !== undefined && named !== options.sprite) throw usageError(`two sprites are named: ${named} and ${options.sprite}`);
+export function resolveSprite(
+  options: TargetOptions,
+  named: string | undefined,
+  env: NodeJS.ProcessEnv,
+  file: SpriteFile | undefined,
+): { sprite: string; from: string } {
+  if (named !== undefined && options.sprite !== undefined && named !== options.sprite)
+    throw usageError(`two sprites are named: ${named} and ${options.sprite}`);
   const said = named ?? options.sprite;
   if (said !== undefined) return { sprite: said, from: 'command line' };
   const set = env['SYLPH_SPRITE'];
@@ -78,7 +97,11 @@ export function resolveSprite(options: TargetOptions, named: string | undefined,
 function serverOfOrg(config: Config, org: string): string | undefined {
   if (config.current !== null && config.servers[config.current.url]?.orgs[org] !== undefined) return config.current.url;
   const urls = Object.keys(config.servers).filter((url) => config.servers[url]?.orgs[org] !== undefined);
-  if (urls.length > 1) throw usageError(`you know the organization ${org} on several servers: ${urls.join(', ')}`, 'choose one with --url');
+  if (urls.length > 1)
+    throw usageError(
+      `you know the organization ${org} on several servers: ${urls.join(', ')}`,
+      'choose one with --url',
+    );
   return urls[0];
 }
 

@@ -15,7 +15,8 @@ export function parseEnvironment(given: readonly string[], local: NodeJS.Process
     if (names.test(text)) {
       for (const key of text.split(',')) {
         const value = local[key];
-        if (value === undefined) throw usageError(`--env ${key}: there is no such variable here`, 'write --env NAME=VALUE');
+        if (value === undefined)
+          throw usageError(`--env ${key}: there is no such variable here`, 'write --env NAME=VALUE');
         environment[key] = value;
       }
       continue;

@@ -34,7 +34,9 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
     if (pass.length === 0) return;
     process.stdin.pause();
     // While the connection is broken keys are still read: one of them may be the one that leaves.
-    const wait = connection.connected ? session.stdin.write(pass) : Promise.resolve(void session.stdin.write(pass).catch(() => undefined));
+    const wait = connection.connected
+      ? session.stdin.write(pass)
+      : Promise.resolve(void session.stdin.write(pass).catch(() => undefined));
     wait.then(
       () => process.stdin.resume(),
       () => undefined, // The session failed; its output says so.

@@ -25,7 +25,8 @@ export function watch({ note }: SessionNotes): {
         note('sylph: connected again');
       }
     },
-    onDropped: ({ from, to }) => note(`sylph: ${to - from} bytes of output are gone: the server keeps a bounded amount`),
+    onDropped: ({ from, to }) =>
+      note(`sylph: ${to - from} bytes of output are gone: the server keeps a bounded amount`),
     onMessage: (message) => {
       if (message.type === 'error' && typeof message['message'] === 'string') note(`sylph: ${message['message']}`);
     },
@@ -57,5 +58,6 @@ async function pipeStdin(session: ExecSession): Promise<void> {
 
 /** Writes output to where it belongs, as fast as its readers take it. */
 export async function pipeOutput(session: Pick<ExecSession, 'output'>): Promise<void> {
-  for await (const { stream, bytes } of session.output) await writeTo(stream === 'stdout' ? process.stdout : process.stderr, bytes);
+  for await (const { stream, bytes } of session.output)
+    await writeTo(stream === 'stdout' ? process.stdout : process.stderr, bytes);
 }

@@ -6,15 +6,23 @@ import { isInteractive, runOnTerminal, type ConnectionState } from './on-termina
 import { StopSignals } from './stop-signals.ts';
 
 /** A session about to be opened; `watching` has to be passed on to the client. */
-export type OpenSession = (watching: Pick<ExecRequest & AttachRequest, 'signal' | 'onConnection' | 'onDropped' | 'onMessage'>) => Promise<ExecSession>;
+export type OpenSession = (
+  watching: Pick<ExecRequest & AttachRequest, 'signal' | 'onConnection' | 'onDropped' | 'onMessage'>,
+) => Promise<ExecSession>;
 
 /** Opens a session, speaks to it from our terminal or our pipes, and returns the exit code of the command; 0 after detaching. */
-export async function runSession(context: Context, options: { sprite: string; waitingFor: string; stdin: boolean; open: OpenSession }): Promise<number> {
+export async function runSession(
+  context: Context,
+  options: { sprite: string; waitingFor: string; stdin: boolean; open: OpenSession },
+): Promise<number> {
   const { out } = context;
   const control = new AbortController();
   const connection: ConnectionState = { connected: true };
   const notes = watch({ note: (text) => out.note(process.stdin.isRaw ? `\r\n${text}\r` : text) });
-  using signals = new StopSignals({ leave: (reason) => control.abort(reason), warn: (text) => out.note(`sylph: ${text}`) });
+  using signals = new StopSignals({
+    leave: (reason) => control.abort(reason),
+    warn: (text) => out.note(`sylph: ${text}`),
+  });
 
   const session = await out.waiting(options.waitingFor, () =>
     options.open({
@@ -31,7 +39,9 @@ export async function runSession(context: Context, options: { sprite: string; wa
     signals[Symbol.dispose]();
     const end = await runOnTerminal(session, connection);
     if (end.how === 'exited') return end.code;
-    out.note(`\r\ndetached; session ${session.id} of ${options.sprite} goes on. Come back with: sylph sessions attach ${session.id} -s ${options.sprite}`);
+    out.note(
+      `\r\ndetached; session ${session.id} of ${options.sprite} goes on. Come back with: sylph sessions attach ${session.id} -s ${options.sprite}`,
+    );
     return 0;
   }
   signals.forwardTo((name) => session.kill(name));

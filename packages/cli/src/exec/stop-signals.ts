@@ -38,6 +38,7 @@ export class StopSignals implements Disposable {
     const ends = name === 'SIGINT' || name === 'SIGTERM' || name === 'SIGHUP';
     if (ends && (this.#forward === undefined || count >= patience)) return this.#leave(new Interrupted(name));
     this.#forward?.(name.slice(3));
-    if (name === 'SIGINT' && count === patience - 1) this.#warn('the command has not ended yet; Ctrl+C once more leaves it');
+    if (name === 'SIGINT' && count === patience - 1)
+      this.#warn('the command has not ended yet; Ctrl+C once more leaves it');
   }
 }

@@ -5,7 +5,11 @@ export function ago(iso: string | null | undefined, now = Date.now()): string {
   const time = iso === null || iso === undefined ? NaN : Date.parse(iso);
   if (Number.isNaN(time)) return '';
   const seconds = Math.max(0, Math.round((now - time) / 1000));
-  for (const [unit, size] of [['d', 86_400], ['h', 3600], ['min', 60]] as const) {
+  for (const [unit, size] of [
+    ['d', 86_400],
+    ['h', 3600],
+    ['min', 60],
+  ] as const) {
     if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
   }
   return `${seconds} s ago`;
@@ -31,7 +35,10 @@ export function seconds(count: number): string {
 
 /** A sprite's status; our finer state where it says more. */
 export function status(sprite: { status: string; state?: string }): Cell {
-  const text = sprite.state === undefined || sprite.state === sprite.status || sprite.state === 'asleep' ? sprite.status : sprite.state;
+  const text =
+    sprite.state === undefined || sprite.state === sprite.status || sprite.state === 'asleep'
+      ? sprite.status
+      : sprite.state;
   switch (text) {
     case 'running':
       return { text, style: 'good' };

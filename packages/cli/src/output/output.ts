@@ -28,12 +28,17 @@ export class Output {
   /** Says what went wrong; its exit code. */
   async failure(thrown: unknown): Promise<number> {
     const { message, code, hint, retryable, exitCode } = describe(thrown);
-    if (this.json) await writeTo(process.stdout, `${JSON.stringify({ error: message, message, code, ...(hint === undefined ? {} : { hint }), retryable })}\n`);
+    if (this.json)
+      await writeTo(
+        process.stdout,
+        `${JSON.stringify({ error: message, message, code, ...(hint === undefined ? {} : { hint }), retryable })}\n`,
+      );
     else {
       process.stderr.write(`${paint('bad', 'sylph:', process.stderr)} ${printable(message)}\n`);
       if (hint !== undefined) process.stderr.write(`${paint('quiet', 'hint:', process.stderr)}  ${printable(hint)}\n`);
     }
-    if (process.env['SYLPH_DEBUG'] !== undefined && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
+    if (process.env['SYLPH_DEBUG'] !== undefined && thrown instanceof Error)
+      process.stderr.write(`${thrown.stack ?? ''}\n`);
     return exitCode;
   }
 }

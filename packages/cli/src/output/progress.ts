@@ -21,7 +21,11 @@ export class Progress {
   }
 
   /** Runs `work` with a line that says `what`; `work` may say more precisely what is going on. */
-  static async during<T>(what: string, visible: boolean, work: (say: (text: string) => void) => Promise<T>): Promise<T> {
+  static async during<T>(
+    what: string,
+    visible: boolean,
+    work: (say: (text: string) => void) => Promise<T>,
+  ): Promise<T> {
     if (!visible || !process.stderr.isTTY) return work(() => undefined);
     const progress = new Progress(what);
     try {
@@ -38,7 +42,9 @@ export class Progress {
     const frame = frames[Math.floor(elapsedMs / beatMs) % frames.length] ?? '';
     const time = `… ${Math.floor(elapsedMs / 1000)} s`;
     const room = Math.max(10, (process.stderr.columns || 80) - time.length - 4);
-    process.stderr.write(`${eraseLine}${paint('quiet', frame, process.stderr)} ${this.#text.slice(0, room)}${paint('quiet', time, process.stderr)}`);
+    process.stderr.write(
+      `${eraseLine}${paint('quiet', frame, process.stderr)} ${this.#text.slice(0, room)}${paint('quiet', time, process.stderr)}`,
+    );
   }
 
   #stop(): void {

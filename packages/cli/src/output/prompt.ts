@@ -11,7 +11,8 @@ export function canAsk(): boolean {
 export function ask(question: string, options: { hidden?: boolean } = {}): Promise<string> {
   if (!canAsk()) throw new CliError('there is no terminal to ask on', { code: 'usage', exitCode: 2 });
   // The terminal echoes nothing while readline edits the line; readline writes the echo to its output.
-  const output = options.hidden === true ? new Writable({ write: (_chunk, _encoding, done) => done() }) : process.stderr;
+  const output =
+    options.hidden === true ? new Writable({ write: (_chunk, _encoding, done) => done() }) : process.stderr;
   const lines = createInterface({ input: process.stdin, output, terminal: true, historySize: 0 });
   if (options.hidden === true) process.stderr.write(question);
   return new Promise((resolve, reject) => {

@@ -15,7 +15,9 @@ const gap = '  ';
 /** Rows under titles, aligned by display width: wide characters count two. No trailing blanks; what is empty shows as a dash. */
 export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {
   const body = rows.map((row) => row.map((cell) => shown(cell)));
-  const widths = columns.map((column, index) => Math.max(stringWidth(column.title), ...body.map((row) => stringWidth(row[index]?.text ?? ''))));
+  const widths = columns.map((column, index) =>
+    Math.max(stringWidth(column.title), ...body.map((row) => stringWidth(row[index]?.text ?? ''))),
+  );
   const line = (cells: readonly { text: string; style?: Style }[]): string =>
     cells
       .map(({ text, style }, index) => {
@@ -25,12 +27,16 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
       })
       .join(gap)
       .trimEnd();
-  return [line(columns.map(({ title }) => ({ text: title, style: 'quiet' }))), ...body.map(line)].map((text) => `${text}\n`).join('');
+  return [line(columns.map(({ title }) => ({ text: title, style: 'quiet' }))), ...body.map(line)]
+    .map((text) => `${text}\n`)
+    .join('');
 }
 
 /** Names and values below each other, values aligned. Pairs without a value are left out. */
 export function pairs(entries: readonly (readonly [string, Cell | undefined])[]): string {
-  const present = entries.filter((entry): entry is readonly [string, Cell] => entry[1] !== undefined && entry[1] !== '');
+  const present = entries.filter(
+    (entry): entry is readonly [string, Cell] => entry[1] !== undefined && entry[1] !== '',
+  );
   const width = Math.max(0, ...present.map(([name]) => stringWidth(name)));
   return present
     .map(([name, value]) => {

@@ -27,8 +27,14 @@ export class Guardian {
 
   /** Call before the terminal is changed. */
   constructor() {
-    const { stdout } = spawnSync('stty', ['-g'], { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8', timeout: sttyMs });
-    this.#child = spawn('/bin/sh', ['-c', script, 'sylph-guardian', (stdout ?? '').trim()], { stdio: ['pipe', 'inherit', 'ignore', 0] });
+    const { stdout } = spawnSync('stty', ['-g'], {
+      stdio: ['inherit', 'pipe', 'ignore'],
+      encoding: 'utf8',
+      timeout: sttyMs,
+    });
+    this.#child = spawn('/bin/sh', ['-c', script, 'sylph-guardian', (stdout ?? '').trim()], {
+      stdio: ['pipe', 'inherit', 'ignore', 0],
+    });
     // It is a second line of defence: without it everything but SIGKILL is still covered.
     this.#child.on('error', () => undefined);
     this.#child.stdin?.on('error', () => undefined);

@@ -112,7 +112,8 @@ export class LocalTerminal {
     try {
       this.#stdin.setRawMode(raw);
       // Node's raw mode goes on translating line feeds on output, which a program that moves the cursor with them does not survive. Leaving raw mode undoes this too.
-      if (raw) spawnSync('stty', ['raw', '-echo', '-iexten'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: sttyMs });
+      if (raw)
+        spawnSync('stty', ['raw', '-echo', '-iexten'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: sttyMs });
     } catch {
       // The terminal is gone (SIGHUP): there is nothing left to put back.
     }

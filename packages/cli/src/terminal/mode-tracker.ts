@@ -29,7 +29,10 @@ export class ModeTracker {
   /** ANSI modes (4 insert, 20 new line) as last set. */
   readonly #ansi = new Map<number, boolean>();
   /** Kitty keyboard levels pushed, and flags set, per screen. */
-  readonly #keyboards: Record<'main' | 'alternate', Keyboard> = { main: { pushed: [], set: '' }, alternate: { pushed: [], set: '' } };
+  readonly #keyboards: Record<'main' | 'alternate', Keyboard> = {
+    main: { pushed: [], set: '' },
+    alternate: { pushed: [], set: '' },
+  };
   /** xterm's modifyOtherKeys and its relatives: resource → value. */
   readonly #modifyKeys = new Map<string, string>();
   #styled = false;
@@ -58,9 +61,13 @@ export class ModeTracker {
     if (this.#reader.unfinished) parts.push('\x18\x1b\\');
     const alternate = this.#isAlternate;
     if (alternate) parts.push(this.#keyboardBack('alternate'));
-    for (const [mode, on] of this.#modes) if (!screens.includes(mode) && !movingModes.has(mode) && on !== onByDefault.has(mode)) parts.push(privateMode(mode, !on));
+    for (const [mode, on] of this.#modes)
+      if (!screens.includes(mode) && !movingModes.has(mode) && on !== onByDefault.has(mode))
+        parts.push(privateMode(mode, !on));
     for (const [mode, on] of this.#ansi) if (on) parts.push(`\x1b[${mode}l`);
-    const moving = [...movingModes].filter((mode) => this.#modes.get(mode) === true).map((mode) => privateMode(mode, false));
+    const moving = [...movingModes]
+      .filter((mode) => this.#modes.get(mode) === true)
+      .map((mode) => privateMode(mode, false));
     if (this.#region) moving.push('\x1b[r');
     // These send the cursor home: it is taken back to where it was.
     if (moving.length > 0) parts.push('\x1b7', ...moving, '\x1b8');
@@ -86,7 +93,8 @@ export class ModeTracker {
     const parts = [this.#keyboardAgain('main')];
     for (const mode of screens) if (this.#modes.get(mode) === true) parts.push(privateMode(mode, true));
     if (this.#isAlternate) parts.push(this.#keyboardAgain('alternate'));
-    for (const [mode, on] of this.#modes) if (!screens.includes(mode) && on !== onByDefault.has(mode)) parts.push(privateMode(mode, on));
+    for (const [mode, on] of this.#modes)
+      if (!screens.includes(mode) && on !== onByDefault.has(mode)) parts.push(privateMode(mode, on));
     for (const [mode, on] of this.#ansi) if (on) parts.push(`\x1b[${mode}h`);
     for (const [resource, value] of this.#modifyKeys) parts.push(`\x1b[>${resource};${value}m`);
     if (this.#keypad) parts.push('\x1b=');
@@ -179,7 +187,8 @@ export class ModeTracker {
     const [number = '', first = '', second = ''] = text.split(';', 3);
     if (number === '8') this.#link = second !== '' || text.split(';').slice(2).join(';') !== '';
     // 4 palette, 10 foreground, 11 background, 12 cursor … 19: setting, not asking; 1xx puts them back.
-    if (/^(4|5|1[0-9])$/.test(number) && first !== '?' && second !== '?') this.#colours.add(number === '4' || number === '5' ? `0${number}` : number);
+    if (/^(4|5|1[0-9])$/.test(number) && first !== '?' && second !== '?')
+      this.#colours.add(number === '4' || number === '5' ? `0${number}` : number);
     if (/^1(04|05|1[0-9])$/.test(number)) this.#colours.delete(number.slice(1));
   }
 

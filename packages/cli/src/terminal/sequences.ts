@@ -83,7 +83,14 @@ export class SequenceReader {
     if (byte < 0x40 || byte > 0x7e) return this.#keep(byte);
     const match = /^([<=>?]?)([0-9:;]*)([ -/]*)$/.exec(this.#text);
     this.#enter('ground');
-    if (match !== null) found({ type: 'csi', prefix: match[1] ?? '', params: match[2] ?? '', intermediates: match[3] ?? '', final: String.fromCharCode(byte) });
+    if (match !== null)
+      found({
+        type: 'csi',
+        prefix: match[1] ?? '',
+        params: match[2] ?? '',
+        intermediates: match[3] ?? '',
+        final: String.fromCharCode(byte),
+      });
   }
 
   #endString(found: (sequence: Sequence) => void): void {

@@ -52,7 +52,8 @@ export class Pty implements AsyncDisposable {
 
   /** Waits until the output, from `from` on, matches. */
   async expect(pattern: RegExp | string, from = 0): Promise<void> {
-    const matches = (): boolean => (typeof pattern === 'string' ? this.output.slice(from).includes(pattern) : pattern.test(this.output.slice(from)));
+    const matches = (): boolean =>
+      typeof pattern === 'string' ? this.output.slice(from).includes(pattern) : pattern.test(this.output.slice(from));
     await this.#until(matches, () => `the output ${String(pattern)}; so far: ${JSON.stringify(this.output)}`);
   }
 
@@ -92,7 +93,10 @@ export class Pty implements AsyncDisposable {
 
   async #report<T extends Report['type']>(type: T, from: number): Promise<Extract<Report, { type: T }>> {
     const find = (): Report | undefined => this.#reports.slice(from).find((report) => report.type === type);
-    await this.#until(() => find() !== undefined, () => `a report of ${type}`);
+    await this.#until(
+      () => find() !== undefined,
+      () => `a report of ${type}`,
+    );
     return find() as Extract<Report, { type: T }>;
   }
 
@@ -100,7 +104,8 @@ export class Pty implements AsyncDisposable {
     const deadline = Date.now() + patienceMs;
     while (!holds()) {
       const leftMs = deadline - Date.now();
-      if (leftMs <= 0 || this.#over) throw new Error(`waited ${this.#over ? 'until the end' : `${patienceMs} ms`} for ${what()}`);
+      if (leftMs <= 0 || this.#over)
+        throw new Error(`waited ${this.#over ? 'until the end' : `${patienceMs} ms`} for ${what()}`);
       let timer: ReturnType<typeof setTimeout> | undefined;
       await Promise.race([this.#changed.promise, new Promise((resolve) => (timer = setTimeout(resolve, leftMs)))]);
       clearTimeout(timer);

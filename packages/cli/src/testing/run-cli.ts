@@ -26,7 +26,14 @@ export class CliFixture implements AsyncDisposable {
   private constructor(server: FakeServer, home: string) {
     this.server = server;
     this.home = home;
-    this.env = { PATH: process.env['PATH'] ?? '', HOME: home, SYLPH_URL: server.url, SYLPH_TOKEN: server.token, TERM: 'xterm-256color', LANG: 'C.UTF-8' };
+    this.env = {
+      PATH: process.env['PATH'] ?? '',
+      HOME: home,
+      SYLPH_URL: server.url,
+      SYLPH_TOKEN: server.token,
+      TERM: 'xterm-256color',
+      LANG: 'C.UTF-8',
+    };
   }
 
   static async make(): Promise<CliFixture> {
@@ -40,7 +47,10 @@ export class CliFixture implements AsyncDisposable {
   }
 
   /** Runs it to its end, without a terminal. */
-  async run(words: readonly string[], options: { input?: string | Buffer; env?: Record<string, string>; cwd?: string } = {}): Promise<Run> {
+  async run(
+    words: readonly string[],
+    options: { input?: string | Buffer; env?: Record<string, string>; cwd?: string } = {},
+  ): Promise<Run> {
     const child = this.spawn(words, options);
     const stdout: Buffer[] = [];
     let stderr = '';
@@ -48,13 +58,19 @@ export class CliFixture implements AsyncDisposable {
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.stdin.on('error', () => undefined); // It may end without reading everything.
     child.stdin.end(options.input ?? '');
-    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => child.on('close', (...end) => resolve(end)));
+    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+      child.on('close', (...end) => resolve(end)),
+    );
     return { code, signal, stdout: Buffer.concat(stdout), stderr };
   }
 
   /** Starts it with pipes. */
   spawn(words: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
-    return spawn(process.execPath, [mainFile, ...words], { env: { ...this.env, ...options.env }, cwd: options.cwd ?? this.home, stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn(process.execPath, [mainFile, ...words], {
+      env: { ...this.env, ...options.env },
+      cwd: options.cwd ?? this.home,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,7 +12,10 @@ export interface HttpExec {
 }
 
 /** Runs a command with one request. The request is sent when `output` is first read. */
-export function httpExec(options: ResolvedOptions, request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined }): HttpExec {
+export function httpExec(
+  options: ResolvedOptions,
+  request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined },
+): HttpExec {
   const exit = Promise.withResolvers<ExecExit>();
   exit.promise.catch(() => undefined); // Who reads only the output learns of the failure there.
   return { output: read(options, request, exit), exit: exit.promise };
@@ -28,7 +31,14 @@ async function* read(
     const link = linkedController([request.signal, options.signal]);
     try {
       const { connectMs, lifecycleMs } = options.timeouts;
-      const frames = options.transport.postChunked({ url: request.url, headers: options.headers, connectMs, answerMs: lifecycleMs, body: request.body, signal: link.controller.signal });
+      const frames = options.transport.postChunked({
+        url: request.url,
+        headers: options.headers,
+        connectMs,
+        answerMs: lifecycleMs,
+        body: request.body,
+        signal: link.controller.signal,
+      });
       for await (const frame of frames) {
         if (frame.type === 'output') yield frame.chunk;
         else if (frame.type === 'exit') return exit.resolve({ code: frame.code });

@@ -23,7 +23,11 @@ export class InputLog {
   confirm(bytes: number): void {
     this.#confirmedBytes = Math.max(this.#confirmedBytes, bytes);
     const needed = this.unconfirmedBytes + keptBytes;
-    for (let first = this.#kept[0]; first !== undefined && this.#keptBytes - first.length >= needed; first = this.#kept[0]) {
+    for (
+      let first = this.#kept[0];
+      first !== undefined && this.#keptBytes - first.length >= needed;
+      first = this.#kept[0]
+    ) {
       this.#kept.shift();
       this.#keptBytes -= first.length;
     }

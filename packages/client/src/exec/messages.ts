@@ -29,7 +29,7 @@ export function parseMessage(text: string): ServerMessage | undefined {
 /** Reads `session_info`. */
 export function sessionInfo(message: ServerMessage): SessionInfo {
   return {
-    id: String(message['session_id'] ?? ''),
+    id: idOf(message['session_id']),
     command: typeof message['command'] === 'string' ? message['command'] : '',
     tty: message['tty'] === true,
     isOwner: message['is_owner'] === true,
@@ -47,4 +47,9 @@ export function exitCode(message: ServerMessage): number | undefined {
 export function offsetOf(message: ServerMessage, key: string): number | undefined {
   const value = message[key];
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
+
+/** Old servers count sessions with numbers. */
+function idOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }

@@ -10,7 +10,7 @@ export class OutputQueue implements AsyncIterable<OutputChunk> {
   #bytes = 0;
   #paused = false;
   #ended = false;
-  #error: unknown;
+  #error: Error | undefined;
   #wake: (() => void) | undefined;
   readonly #flow: { pause(): void; resume(): void };
 
@@ -38,7 +38,7 @@ export class OutputQueue implements AsyncIterable<OutputChunk> {
   end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#error = error;
+    this.#error = error === undefined || error instanceof Error ? error : new Error('the session was aborted', { cause: error });
     this.#wake?.();
   }
 

@@ -49,7 +49,8 @@ export interface AttachRequest extends SessionWatch {
 /** Query of a command. Throws `invalid_request` for an empty one. */
 export function commandQuery(request: CommandRequest): URLSearchParams {
   const program = request.path ?? request.cmd[0];
-  if (program === undefined || program === '') throw new ClientError('invalid_request', 'there is no command to run', { hint: 'name a program' });
+  if (program === undefined || program === '')
+    throw new ClientError('invalid_request', 'there is no command to run', { hint: 'name a program' });
   const query = new URLSearchParams();
   for (const argument of request.cmd) query.append('cmd', argument);
   query.append('path', program);
@@ -68,8 +69,10 @@ export function execQuery(request: ExecRequest): URLSearchParams {
   }
   query.append('stdin', String(request.stdin ?? request.tty !== undefined));
   if (request.maxRunAfterDisconnectMs !== undefined) {
-    query.append('max_run_after_disconnect', request.maxRunAfterDisconnectMs === 0 ? '0' : `${request.maxRunAfterDisconnectMs}ms`);
+    query.append(
+      'max_run_after_disconnect',
+      request.maxRunAfterDisconnectMs === 0 ? '0' : `${request.maxRunAfterDisconnectMs}ms`,
+    );
   }
   return query;
 }
-

@@ -42,7 +42,17 @@ const reconnectLongestMs = 5000;
 /** Input that may be on its way unconfirmed before `write` waits. */
 const inputWindowBytes = 2 ** 20;
 /** Codes after which another attempt to connect cannot help. */
-const finalCodes = new Set(['session_not_found', 'sprite_not_found', 'not_found', 'session_exited', 'session_lost', 'unauthenticated', 'forbidden', 'invalid_request', 'protocol']);
+const finalCodes = new Set([
+  'session_not_found',
+  'sprite_not_found',
+  'not_found',
+  'session_exited',
+  'session_lost',
+  'unauthenticated',
+  'forbidden',
+  'invalid_request',
+  'protocol',
+]);
 
 /**
  * A running command. Read `output` (or call `discardOutput`): beyond 1 MiB unread the command is held back, and its exit comes after its output.
@@ -93,7 +103,11 @@ export class ExecSession implements AsyncDisposable {
   /** Connects and waits for the server to name the session. */
   static async open(start: SessionStart): Promise<ExecSession> {
     const session = new ExecSession(start);
-    session.#life.controller.signal.addEventListener('abort', () => session.#fail(session.#life.controller.signal.reason), { once: true });
+    session.#life.controller.signal.addEventListener(
+      'abort',
+      () => session.#fail(session.#life.controller.signal.reason),
+      { once: true },
+    );
     try {
       await session.#connect(start.url);
     } catch (thrown) {
@@ -167,13 +181,22 @@ export class ExecSession implements AsyncDisposable {
           if (text !== '') this.#confirmInput(Number(text));
         },
         closed: (end) => {
-          greeted.reject(new ClientError('connection_lost', `the server closed the connection (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})`, { retryable: true }));
+          greeted.reject(
+            new ClientError(
+              'connection_lost',
+              `the server closed the connection (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})`,
+              { retryable: true },
+            ),
+          );
           this.#closed(socket, end);
         },
       },
     });
     const open = socket;
-    const timer = setTimeout(() => greeted.reject(timeoutError('the session', options.timeouts.connectMs)), options.timeouts.connectMs);
+    const timer = setTimeout(
+      () => greeted.reject(timeoutError('the session', options.timeouts.connectMs)),
+      options.timeouts.connectMs,
+    );
     try {
       const info = await Promise.race([greeted.promise, this.#exit.promise.then(() => undefined)]);
       if (this.#ended) open.close(1000);
@@ -207,11 +230,16 @@ export class ExecSession implements AsyncDisposable {
     const fate = this.#log.fate(info?.inputOffset);
     // A terminal's user sees what arrived; a program's input must not silently miss a piece.
     if (!fate.known && !this.#tty) {
-      throw new ClientError('connection_lost', 'the connection broke while input was on its way; nobody knows how much of it arrived', {
-        hint: `the command goes on as session ${this.id}`,
-      });
+      throw new ClientError(
+        'connection_lost',
+        'the connection broke while input was on its way; nobody knows how much of it arrived',
+        {
+          hint: `the command goes on as session ${this.id}`,
+        },
+      );
     }
-    if (fate.known) for (const part of fate.resend) for (const message of encodeInput(part, this.#tty)) void socket.send(message);
+    if (fate.known)
+      for (const part of fate.resend) for (const message of encodeInput(part, this.#tty)) void socket.send(message);
     if (this.#inputEnded && !this.#tty) void socket.send(Uint8Array.of(streamByte.stdinEof));
   }
 
@@ -251,7 +279,9 @@ export class ExecSession implements AsyncDisposable {
         break;
       }
       case 'lost':
-        throw new ClientError('session_lost', `nobody knows how the command ended: ${textOf(message, 'reason')}`, { hint: 'look at what it has done before running it again' });
+        throw new ClientError('session_lost', `nobody knows how the command ended: ${textOf(message, 'reason')}`, {
+          hint: 'look at what it has done before running it again',
+        });
       case 'dropped':
         this.#startsAt(offsetOf(message, 'to'));
         break;
@@ -267,7 +297,8 @@ export class ExecSession implements AsyncDisposable {
 
   #startsAt(offset: number | undefined): void {
     if (offset === undefined) return;
-    if (this.#offset !== undefined && offset > this.#offset) this.#start.watch.onDropped?.({ from: this.#offset, to: offset });
+    if (this.#offset !== undefined && offset > this.#offset)
+      this.#start.watch.onDropped?.({ from: this.#offset, to: offset });
     this.#offset = offset;
   }
 
@@ -329,7 +360,8 @@ export class ExecSession implements AsyncDisposable {
     for (const message of encodeInput(bytes, this.#tty)) ready = socket.send(message);
     this.#askConfirmation(socket);
     await ready;
-    while (this.#confirms && !this.#ended && this.#log.unconfirmedBytes > inputWindowBytes) await this.#confirmed.promise;
+    while (this.#confirms && !this.#ended && this.#log.unconfirmedBytes > inputWindowBytes)
+      await this.#confirmed.promise;
   }
 
   /** Whether input is counted: only then can it go on after a broken connection. A terminal's is not, its user sees what arrived. */

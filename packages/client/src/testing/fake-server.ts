@@ -28,7 +28,15 @@ type Json = Record<string, unknown>;
 /** A small server of the public API with real local processes behind exec, for tests of clients. Everything is in memory. */
 export class FakeServer implements AsyncDisposable {
   readonly token = 'acme/1/2/secret';
-  readonly faults: FakeFaults = { silent: false, keepsOffsets: true, refuseExec: undefined, tellsInput: true, wakeMs: 0, stallStreams: false, failStreams: false };
+  readonly faults: FakeFaults = {
+    silent: false,
+    keepsOffsets: true,
+    refuseExec: undefined,
+    tellsInput: true,
+    wakeMs: 0,
+    stallStreams: false,
+    failStreams: false,
+  };
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
   readonly sessions = new Map<string, FakeSession>();
@@ -46,7 +54,10 @@ export class FakeServer implements AsyncDisposable {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
     });
-    this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => void this.#upgrade(request, socket, head));
+    this.#http.on(
+      'upgrade',
+      (request: IncomingMessage, socket: Socket, head: Buffer) => void this.#upgrade(request, socket, head),
+    );
     this.#ws.on('headers', (headers: string[]) => headers.push(`Sprite-Version: v0.1.0`));
   }
 
@@ -116,11 +127,18 @@ export class FakeServer implements AsyncDisposable {
       const url = new URL(request.url ?? '/', 'http://fake');
       if (url.pathname === '/healthz') return send(response, 200, { status: 'ok' });
       if (url.pathname === '/openapi.json') return send(response, 200, { openapi: '3.1.0' });
-      if (request.headers.authorization !== `Bearer ${this.token}`) throw new Refusal(401, 'unauthenticated', 'authentication failed');
+      if (request.headers.authorization !== `Bearer ${this.token}`)
+        throw new Refusal(401, 'unauthenticated', 'authentication failed');
       await this.#route(request, response, url);
     } catch (thrown) {
       const refusal = thrown instanceof Refusal ? thrown : new Refusal(500, 'internal', String(thrown));
-      send(response, refusal.status, { error: refusal.message, message: refusal.message, code: refusal.code, hint: refusal.hint, retryable: false });
+      send(response, refusal.status, {
+        error: refusal.message,
+        message: refusal.message,
+        code: refusal.code,
+        hint: refusal.hint,
+        retryable: false,
+      });
     }
   }
 
@@ -153,11 +171,20 @@ export class FakeServer implements AsyncDisposable {
       case 'POST restart':
         return send(response, 200, { sprite_name: name, machine_id: 'm1', message: `Sprite ${name} restarted` });
       case 'GET check':
-        return send(response, 200, { sprite_name: name, sprite_id: sprite['id'], status: 'healthy', checked_at: new Date().toISOString(), elapsed: 1.5 });
+        return send(response, 200, {
+          sprite_name: name,
+          sprite_id: sprite['id'],
+          status: 'healthy',
+          checked_at: new Date().toISOString(),
+          elapsed: 1.5,
+        });
       case 'POST fork': {
         const body = await this.#body(request);
         const count = typeof body['count'] === 'number' ? body['count'] : undefined;
-        const names = count === undefined ? [String(body['name'])] : Array.from({ length: count }, (_, index) => `${String(body['name'])}-${index + 1}`);
+        const names =
+          count === undefined
+            ? [String(body['name'])]
+            : Array.from({ length: count }, (_, index) => `${String(body['name'])}-${index + 1}`);
         return send(response, 201, { sprites: names.map((fork) => this.addSprite(fork)) });
       }
       case 'GET exec':
@@ -179,10 +206,24 @@ export class FakeServer implements AsyncDisposable {
     const [kind, id, verb] = action.split('/');
     if (kind !== 'checkpoints') throw new Refusal(404, 'not_found', `no such path: ${action}`);
     const found = this.checkpoints.get(sprite)?.find((each) => each['id'] === id);
-    if (found === undefined) throw new Refusal(404, 'checkpoint_not_found', `there is no checkpoint ${id}`, 'list them with `sylph checkpoint list`');
-    if (verb === 'restore') return this.#stream(response, [`Restoring from checkpoint ${id}...`, 'Container components started successfully'], `Restore from ${id} complete`);
+    if (found === undefined)
+      throw new Refusal(
+        404,
+        'checkpoint_not_found',
+        `there is no checkpoint ${id}`,
+        'list them with `sylph checkpoint list`',
+      );
+    if (verb === 'restore')
+      return this.#stream(
+        response,
+        [`Restoring from checkpoint ${id}...`, 'Container components started successfully'],
+        `Restore from ${id} complete`,
+      );
     if (method === 'DELETE') {
-      this.checkpoints.set(sprite, (this.checkpoints.get(sprite) ?? []).filter((each) => each !== found));
+      this.checkpoints.set(
+        sprite,
+        (this.checkpoints.get(sprite) ?? []).filter((each) => each !== found),
+      );
       return send(response, 204);
     }
     return send(response, 200, found);
@@ -191,7 +232,13 @@ export class FakeServer implements AsyncDisposable {
   async #create(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await this.#body(request);
     const name = String(body['name']);
-    if (this.sprites.has(name)) throw new Refusal(409, 'name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, 'choose another name');
+    if (this.sprites.has(name))
+      throw new Refusal(
+        409,
+        'name_taken',
+        `A sprite named '${name}' already exists. Please choose a different name.`,
+        'choose another name',
+      );
     send(response, 201, this.addSprite(name, { labels: body['labels'] ?? [] }));
   }
 
@@ -199,19 +246,39 @@ export class FakeServer implements AsyncDisposable {
     const size = Math.min(Number(url.searchParams.get('max_results') ?? 50), 50);
     const after = url.searchParams.get('continuation_token') ?? '';
     const prefix = url.searchParams.get('prefix') ?? '';
-    const names = [...this.sprites.keys()].filter((name) => name.startsWith(prefix) && name > after).sort();
+    const names = [...this.sprites.keys()].filter((name) => name.startsWith(prefix) && name > after).toSorted();
     const page = names.slice(0, size);
     const more = names.length > size;
     const counts = { name: 'acme', running: 0, warm: 0, cold: names.length, running_limit: 0, warm_limit: 0 };
-    send(response, 200, { sprites: page.map((name) => this.sprites.get(name)), has_more: more, next_continuation_token: more ? page.at(-1) : null, org: counts, ...counts });
+    send(response, 200, {
+      sprites: page.map((name) => this.sprites.get(name)),
+      has_more: more,
+      next_continuation_token: more ? page.at(-1) : null,
+      org: counts,
+      ...counts,
+    });
   }
 
   async #checkpoint(request: IncomingMessage, response: ServerResponse, sprite: string): Promise<void> {
-    const comment = String((await this.#body(request))['comment'] ?? '');
+    const { comment = '' } = await this.#body(request);
     const list = this.checkpoints.get(sprite) ?? [];
     const id = `v${list.length}`;
-    list.push({ id, create_time: new Date().toISOString(), comment, history: [], is_auto: false, source_id: null, health: '', kind: 'memory', size_bytes: 1_234_567 });
-    await this.#stream(response, ['Creating checkpoint...', 'Checkpoint created successfully', `\nCheckpoint Details:`, `  ID: ${id}`], `Checkpoint ${id} created successfully`);
+    list.push({
+      id,
+      create_time: new Date().toISOString(),
+      comment,
+      history: [],
+      is_auto: false,
+      source_id: null,
+      health: '',
+      kind: 'memory',
+      size_bytes: 1_234_567,
+    });
+    await this.#stream(
+      response,
+      ['Creating checkpoint...', 'Checkpoint created successfully', `\nCheckpoint Details:`, `  ID: ${id}`],
+      `Checkpoint ${id} created successfully`,
+    );
   }
 
   async #stream(response: ServerResponse, infos: string[], complete: string): Promise<void> {
@@ -222,7 +289,9 @@ export class FakeServer implements AsyncDisposable {
       if (this.faults.stallStreams) return;
       await sleep(2);
     }
-    const last = this.faults.failStreams ? { type: 'error', error: 'the pool is full', code: 'pool_full', hint: 'delete something', time } : { type: 'complete', data: complete, time };
+    const last = this.faults.failStreams
+      ? { type: 'error', error: 'the pool is full', code: 'pool_full', hint: 'delete something', time }
+      : { type: 'complete', data: complete, time };
     response.end(`${JSON.stringify(last)}\n`);
   }
 
@@ -235,7 +304,9 @@ export class FakeServer implements AsyncDisposable {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     response.write(`${JSON.stringify({ type: 'signal', message: 'Signaling', signal, pid: session.pid })}\n`);
     const code = await session.exited;
-    response.end(`${JSON.stringify({ type: 'exited', message: 'Process exited' })}\n${JSON.stringify({ type: 'complete', exit_code: code })}\n`);
+    response.end(
+      `${JSON.stringify({ type: 'exited', message: 'Process exited' })}\n${JSON.stringify({ type: 'complete', exit_code: code })}\n`,
+    );
   }
 
   async #httpExec(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
@@ -249,7 +320,8 @@ export class FakeServer implements AsyncDisposable {
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     // Node joins chunks that are written before earlier ones are out.
     const write = (bytes: Buffer): Promise<void> => new Promise((resolve) => response.write(bytes, () => resolve()));
-    for await (const entry of session.read(0, () => !response.destroyed)) await write(Buffer.concat([Buffer.of(entry.stream), entry.bytes]));
+    for await (const entry of session.read(0, () => !response.destroyed))
+      await write(Buffer.concat([Buffer.of(entry.stream), entry.bytes]));
     await write(Buffer.of(3, await session.exited));
     response.end();
   }
@@ -263,11 +335,14 @@ export class FakeServer implements AsyncDisposable {
     const url = new URL(request.url ?? '/', 'http://fake');
     const [, , , name = '', , id] = url.pathname.split('/').map(decodeURIComponent);
     try {
-      if (request.headers.authorization !== `Bearer ${this.token}`) throw new Refusal(401, 'unauthenticated', 'authentication failed');
-      if (this.faults.refuseExec !== undefined) throw new Refusal(this.faults.refuseExec, 'not_ready', 'the server is starting');
+      if (request.headers.authorization !== `Bearer ${this.token}`)
+        throw new Refusal(401, 'unauthenticated', 'authentication failed');
+      if (this.faults.refuseExec !== undefined)
+        throw new Refusal(this.faults.refuseExec, 'not_ready', 'the server is starting');
       this.#sprite(name);
       const existing = id === undefined ? undefined : this.sessions.get(id);
-      if (id !== undefined && existing === undefined) throw new Refusal(404, 'session_not_found', `session not found: ${id}`);
+      if (id !== undefined && existing === undefined)
+        throw new Refusal(404, 'session_not_found', `session not found: ${id}`);
       this.#ws.handleUpgrade(request, socket, head, (ws) => {
         const tty = url.searchParams.get('tty') === 'true';
         const session = existing ?? this.#startSession(url, url.searchParams.get('stdin') !== 'false', tty);
@@ -276,7 +351,9 @@ export class FakeServer implements AsyncDisposable {
     } catch (thrown) {
       const { status, code, message } = thrown as Refusal;
       const body = JSON.stringify({ error: message, message, code, retryable: false });
-      socket.end(`HTTP/1.1 ${status} No\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
+      socket.end(
+        `HTTP/1.1 ${status} No\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+      );
     }
   }
 
@@ -294,20 +371,49 @@ export class FakeServer implements AsyncDisposable {
       ws.pause();
       void session.write(tty ? data : data.subarray(1)).then(() => ws.resume());
     });
-    const position = { ...(this.faults.keepsOffsets ? { offset } : {}), ...(this.faults.tellsInput ? { input_offset: session.inputBytes } : {}) };
-    ws.send(JSON.stringify({ type: 'session_info', session_id: session.id, command: argv.join(' '), created: 0, cols: 0, rows: 0, is_owner: isOwner, tty, ...position }));
+    const position = {
+      ...(this.faults.keepsOffsets ? { offset } : {}),
+      ...(this.faults.tellsInput ? { input_offset: session.inputBytes } : {}),
+    };
+    ws.send(
+      JSON.stringify({
+        type: 'session_info',
+        session_id: session.id,
+        command: argv.join(' '),
+        created: 0,
+        cols: 0,
+        rows: 0,
+        is_owner: isOwner,
+        tty,
+        ...position,
+      }),
+    );
     for await (const { stream, bytes } of session.read(offset, () => ws.readyState === ws.OPEN)) {
-      await new Promise<void>((resolve) => ws.send(tty ? bytes : Buffer.concat([Buffer.of(stream), bytes]), () => resolve()));
+      await new Promise<void>((resolve) =>
+        ws.send(tty ? bytes : Buffer.concat([Buffer.of(stream), bytes]), () => resolve()),
+      );
     }
     if (session.exitCode === undefined || ws.readyState !== ws.OPEN) return;
     if (!tty) ws.send(Buffer.of(3, session.exitCode));
-    ws.send(JSON.stringify({ type: 'exit', exit_code: session.exitCode, code: session.exitCode, session_id: session.id }));
+    ws.send(
+      JSON.stringify({ type: 'exit', exit_code: session.exitCode, code: session.exitCode, session_id: session.id }),
+    );
     ws.close(session.exitCode === 0 ? 1000 : 4000 + session.exitCode);
   }
 
   #startSession(url: URL, stdin: boolean, tty: boolean): FakeSession {
-    const env = Object.fromEntries(url.searchParams.getAll('env').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
-    const command: FakeCommand = { argv: url.searchParams.getAll('cmd'), env, dir: url.searchParams.get('dir') ?? undefined, tty, stdin };
+    const env = Object.fromEntries(
+      url.searchParams
+        .getAll('env')
+        .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+    );
+    const command: FakeCommand = {
+      argv: url.searchParams.getAll('cmd'),
+      env,
+      dir: url.searchParams.get('dir') ?? undefined,
+      tty,
+      stdin,
+    };
     const session = new FakeSession(String(++this.#counter), command);
     this.sessions.set(session.id, session);
     return session;
@@ -343,7 +449,9 @@ export class FakeServer implements AsyncDisposable {
       cgroups: 'none',
       network: { kind: 'slirp', note: 'user-mode networking' },
       default_image: 'minimal',
-      images: [{ name: 'minimal', digest: 'abcdef0123456789', created_at: new Date(0).toISOString(), size_bytes: 10 ** 9 }],
+      images: [
+        { name: 'minimal', digest: 'abcdef0123456789', created_at: new Date(0).toISOString(), size_bytes: 10 ** 9 },
+      ],
       sprites: { running: 0, warm: 0, cold: this.sprites.size },
       notices: ['emulation: sprites are slow on this machine'],
     };
@@ -351,7 +459,8 @@ export class FakeServer implements AsyncDisposable {
 
   #sprite(name: string): Json {
     const sprite = this.sprites.get(name);
-    if (sprite === undefined) throw new Refusal(404, 'sprite_not_found', 'sprite not found', 'list them with `sylph list`');
+    if (sprite === undefined)
+      throw new Refusal(404, 'sprite_not_found', 'sprite not found', 'list them with `sylph list`');
     return sprite;
   }
 

@@ -33,8 +33,16 @@ export class FakeSession {
     this.command = command;
     const [program = 'true', ...rest] = command.argv;
     const env = { PATH: process.env['PATH'] ?? '', ...command.env };
-    this.#child = spawn(program, rest, { env, cwd: command.dir, stdio: [command.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], detached: true });
-    for (const [pipe, stream] of [[this.#child.stdout, 1], [this.#child.stderr, 2]] as const) {
+    this.#child = spawn(program, rest, {
+      env,
+      cwd: command.dir,
+      stdio: [command.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    for (const [pipe, stream] of [
+      [this.#child.stdout, 1],
+      [this.#child.stderr, 2],
+    ] as const) {
       pipe?.on('data', (bytes: Buffer) => this.#append(stream, bytes));
     }
     // A program that ended early takes no more input.
@@ -55,7 +63,8 @@ export class FakeSession {
 
   signal(name: string): void {
     this.signals.push(name);
-    if (this.exitCode === undefined && this.pid > 0) process.kill(-this.pid, `SIG${name.replace(/^SIG/, '')}` as NodeJS.Signals);
+    if (this.exitCode === undefined && this.pid > 0)
+      process.kill(-this.pid, `SIG${name.replace(/^SIG/, '')}` as NodeJS.Signals);
   }
 
   /** Resolves when the process has taken it: back-pressure. */
@@ -63,7 +72,12 @@ export class FakeSession {
     this.inputBytes += bytes.length;
     const stdin = this.#child.stdin;
     if (stdin === null || stdin.destroyed || this.exitCode !== undefined) return;
-    if (!stdin.write(bytes)) await Promise.race([new Promise((resolve) => stdin.once('drain', resolve)), this.#inputClosed.promise, this.exited]);
+    if (!stdin.write(bytes))
+      await Promise.race([
+        new Promise((resolve) => stdin.once('drain', resolve)),
+        this.#inputClosed.promise,
+        this.exited,
+      ]);
   }
 
   endInput(): void {
@@ -73,7 +87,7 @@ export class FakeSession {
   /** Output from an offset, then live, until the command's end. */
   async *read(offset: number, alive: () => boolean): AsyncGenerator<{ stream: 1 | 2; bytes: Buffer }, void, undefined> {
     let start = 0;
-    for (let index = 0; alive(); ) {
+    for (let index = 0; alive();) {
       const entry = this.#journal[index];
       if (entry !== undefined) {
         const skip = Math.max(0, offset - start);
@@ -99,7 +113,8 @@ export class FakeSession {
   }
 
   #append(stream: 1 | 2, bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += 16_384) this.#journal.push({ stream, bytes: bytes.subarray(at, at + 16_384) });
+    for (let at = 0; at < bytes.length; at += 16_384)
+      this.#journal.push({ stream, bytes: bytes.subarray(at, at + 16_384) });
     this.#length += bytes.length;
     this.#tell();
   }

@@ -1,7 +1,10 @@
 import { ClientError } from '../errors.ts';
 
 /** What the parser finds. `chunk`s of an answer without chunked encoding are pieces of its body, as they came. */
-export type HttpPart = { type: 'head'; status: number; headers: Map<string, string> } | { type: 'chunk'; bytes: Uint8Array } | { type: 'end' };
+export type HttpPart =
+  | { type: 'head'; status: number; headers: Map<string, string> }
+  | { type: 'chunk'; bytes: Uint8Array }
+  | { type: 'end' };
 
 const maxHeadBytes = 64 * 1024;
 /** Longest chunk taken, bytes; the API's have at most 64 KiB. */
@@ -45,11 +48,19 @@ export class ChunkParser {
   #head(): HttpPart | 'more' | undefined {
     const end = indexOf(this.#buffer, '\r\n\r\n');
     if (end < 0) return this.#tooLong(maxHeadBytes);
-    const [statusLine = '', ...lines] = latin1(this.#take(end + 4)).trimEnd().split('\r\n');
+    const [statusLine = '', ...lines] = latin1(this.#take(end + 4))
+      .trimEnd()
+      .split('\r\n');
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1]);
-    if (!Number.isInteger(status)) throw new ClientError('protocol', 'the answer is not HTTP/1.1', { hint: 'is this the address of a sylphd?' });
+    if (!Number.isInteger(status))
+      throw new ClientError('protocol', 'the answer is not HTTP/1.1', { hint: 'is this the address of a sylphd?' });
     if (status < 200) return 'more';
-    const headers = new Map(lines.map((line) => [line.slice(0, line.indexOf(':')).trim().toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+    const headers = new Map(
+      lines.map((line) => [
+        line.slice(0, line.indexOf(':')).trim().toLowerCase(),
+        line.slice(line.indexOf(':') + 1).trim(),
+      ]),
+    );
     const length = headers.get('content-length');
     if (/\bchunked\b/i.test(headers.get('transfer-encoding') ?? '')) this.#state = 'size';
     else {

@@ -15,17 +15,21 @@ export async function* postChunked(options: ChunkedOptions): AsyncGenerator<Exec
   options.signal.throwIfAborted();
   const origin = options.url.origin;
   const socket = await open(options);
-  const abort = (): void => void socket.destroy(options.signal.reason instanceof Error ? options.signal.reason : new Error('aborted'));
+  const abort = (): void =>
+    void socket.destroy(options.signal.reason instanceof Error ? options.signal.reason : new Error('aborted'));
   options.signal.addEventListener('abort', abort, { once: true });
   const timer = setTimeout(() => socket.destroy(timeoutError(origin, options.answerMs)), options.answerMs);
   try {
     socket.write(head(options));
-    if (options.body !== undefined) send(socket, options.body).catch((cause: unknown) => socket.destroy(cause instanceof Error ? cause : undefined));
+    if (options.body !== undefined)
+      send(socket, options.body).catch((cause: unknown) => socket.destroy(cause instanceof Error ? cause : undefined));
     yield* answer(socket, () => clearTimeout(timer));
   } catch (thrown) {
     if (options.signal.aborted) throw options.signal.reason;
     if (thrown instanceof ClientError) throw thrown;
-    throw new ClientError('connection_lost', `the connection to ${origin} broke before the command ended`, { cause: thrown });
+    throw new ClientError('connection_lost', `the connection to ${origin} broke before the command ended`, {
+      cause: thrown,
+    });
   } finally {
     clearTimeout(timer);
     options.signal.removeEventListener('abort', abort);
@@ -38,7 +42,9 @@ async function open(options: ChunkedOptions): Promise<Socket> {
   const secure = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = Number(url.port) || (secure ? 443 : 80);
-  const socket = secure ? connectTls({ host, port, servername: host, ALPNProtocols: ['http/1.1'] }) : connectTcp({ host, port, noDelay: true });
+  const socket = secure
+    ? connectTls({ host, port, servername: host, ALPNProtocols: ['http/1.1'] })
+    : connectTcp({ host, port, noDelay: true });
   try {
     await withDeadline({ what: url.origin, timeoutMs: options.connectMs, signals: [options.signal] }, (signal) =>
       once(socket, secure ? 'secureConnect' : 'connect', { signal }),
@@ -54,7 +60,14 @@ async function open(options: ChunkedOptions): Promise<Socket> {
 }
 
 function head({ url, headers, body }: ChunkedOptions): string {
-  const all = { host: url.host, connection: 'close', ...headers, ...(body === undefined ? { 'content-length': '0' } : { 'content-type': 'application/octet-stream', 'transfer-encoding': 'chunked' }) };
+  const all = {
+    host: url.host,
+    connection: 'close',
+    ...headers,
+    ...(body === undefined
+      ? { 'content-length': '0' }
+      : { 'content-type': 'application/octet-stream', 'transfer-encoding': 'chunked' }),
+  };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return `POST ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }

@@ -32,7 +32,9 @@ function connect(options: ConnectOptions): Promise<Socket> {
       perMessageDeflate: false,
       maxPayload: maxMessageBytes,
       finishRequest: (request: ClientRequest) => {
-        request.once('socket', (socket: NetSocket) => (socket.connecting ? socket.once('connect', connected) : connected()));
+        request.once('socket', (socket: NetSocket) =>
+          socket.connecting ? socket.once('connect', connected) : connected(),
+        );
         request.end();
       },
     });
@@ -51,16 +53,25 @@ function connect(options: ConnectOptions): Promise<Socket> {
     };
 
     ws.on('unexpected-response', (request, response) => {
-      readRefusal(response).then((text) => fail(errorFromAnswer(response.statusCode ?? 0, text)), fail).finally(() => request.destroy());
+      readRefusal(response)
+        .then((text) => fail(errorFromAnswer(response.statusCode ?? 0, text)), fail)
+        .finally(() => request.destroy());
     });
     // After the opening, errors only precede the close that is reported.
     ws.on('error', (error) => fail(connectionFailed(options.url.origin, error)));
     const events = options.events;
-    ws.on('message', (data, isBinary) => events.message(isBinary ? (data as Buffer) : (data as Buffer).toString('utf8')));
+    ws.on('message', (data, isBinary) =>
+      events.message(isBinary ? (data as Buffer) : (data as Buffer).toString('utf8')),
+    );
     ws.on('pong', (data) => events.pong(data.toString('latin1')));
     ws.on('close', (code, reason) => {
       if (settled) events.closed({ code, reason: reason.toString('utf8') });
-      else fail(new ClientError('connection_lost', `${options.url.origin} closed the connection at once`, { retryable: true }));
+      else
+        fail(
+          new ClientError('connection_lost', `${options.url.origin} closed the connection at once`, {
+            retryable: true,
+          }),
+        );
     });
     ws.on('open', () => {
       if (settle()) resolve(socketOf(ws));
