@@ -99,7 +99,7 @@ describe('a daemon started again', () => {
     const on = await withPast();
     on.daemon.crash();
     (await on.world.machine('one')).end('died', 'the host was restarted');
-    await on.reboot(({ gate }) => gate.fail('store.draftRest', poolFull, 2));
+    await on.reboot(({ gate }) => gate.fail('store.draftRest', poolFull));
     assert.match(on.daemon.notices.join(), /could not be recovered: the pool is full/);
     await on.start('one');
     assert.equal((await on.world.read('one')).disk, 'present');

@@ -3,7 +3,7 @@ import type { SpriteActor } from './actor/actor.ts';
 import type { VmDir } from './interfaces/pool-store.ts';
 import type { Vm } from './interfaces/vm-driver.ts';
 import { connect } from './operations/launch.ts';
-import { endVms, removeVms, settle } from './operations/settle.ts';
+import { endVms, removeVms, restOf, settle } from './operations/settle.ts';
 import { connectSessions, watchVm } from './watch.ts';
 
 /**
@@ -14,9 +14,8 @@ export async function recoverSprite(actor: SpriteActor): Promise<string | undefi
   const { store, driver } = actor.deps;
   const older = await store.vmDirs(actor.id);
   const newest = older.pop();
-  // A rest that cannot be read is there all the same: the VMs beside it are not the sprite.
-  const atRest = await store.rest(actor.id).then((rest) => rest !== undefined, () => true);
-  if (atRest || newest === undefined) return settle(actor, 'the daemon was restarted');
+  // A damaged rest is there all the same: the VMs beside it are not the sprite.
+  if ((await restOf(actor)) !== undefined || newest === undefined) return settle(actor, 'the daemon was restarted');
   const vm = await driver.adopt(newest.path);
   if (vm === undefined) return settle(actor, 'its VM did not survive the time without a daemon');
   await endVms(actor, older);

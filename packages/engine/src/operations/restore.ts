@@ -4,6 +4,7 @@ import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Progress } from '../service.ts';
 import { pruneAutomatic, readableCheckpoint, saveAsCheckpoint } from './checkpoint.ts';
 import { climb, serve, startSprite, type Started } from './start.ts';
+import { restOf } from './settle.ts';
 import { suspendSprite } from './suspend.ts';
 
 /**
@@ -37,10 +38,10 @@ export async function restoreSprite(actor: SpriteActor, id: CheckpointId, option
 async function presentAtRest(actor: SpriteActor): Promise<Snapshot | undefined> {
   if (actor.awake) return suspendSprite(actor, { then: 'restoring' });
   actor.transition('restoring');
-  return actor.deps.store.rest(actor.id).catch((error: unknown) => {
-    actor.log.error({ err: error }, 'the present cannot be read, so it is not saved');
-    return undefined;
-  });
+  const rest = await restOf(actor);
+  if (!(rest instanceof SylphError)) return rest;
+  actor.log.error({ err: rest }, 'the present cannot be read, so it is not saved');
+  return undefined;
 }
 
 /** The checkpoint did not start: the sprite is as before. Resolves with what to tell. */

@@ -9,10 +9,10 @@ import type { Snapshot, VmDir } from '../interfaces/pool-store.ts';
 export async function settle(actor: SpriteActor, reason: string): Promise<string | undefined> {
   const { store, network } = actor.deps;
   const { name } = actor.row;
+  const found = await restOf(actor);
   const dirs = await store.vmDirs(actor.id);
   await endVms(actor, dirs);
   await network.detach(actor.id);
-  const found = await store.rest(actor.id).catch((error: unknown) => SylphError.from(error));
   if (found instanceof SylphError) {
     await removeVms(actor, dirs);
     return fail(actor, found.message);
@@ -30,6 +30,17 @@ export async function settle(actor: SpriteActor, reason: string): Promise<string
   await actor.update({ lastState: 'disk', reason });
   actor.transition('asleep');
   return `${name}: ${reason}; it boots from its disk at the next use`;
+}
+
+/**
+ * What a sprite rests on: the error where it is there and damaged, undefined where nothing is. Throws when that cannot be told, which must not be taken for either: the one would give up the sprite's VM,
+ * the other its rest.
+ */
+export async function restOf(actor: SpriteActor): Promise<Snapshot | SylphError | undefined> {
+  return actor.deps.store.rest(actor.id).catch((error: unknown) => {
+    if (error instanceof SylphError && error.code === 'vm_failed') return error;
+    throw error;
+  });
 }
 
 /** Ends the VMs that run in these directories, of whichever daemon. */

@@ -117,6 +117,28 @@ describe('the ladder', () => {
     await on.end();
   });
 
+  it('does not take a rest that cannot be read just now for a damaged one, nor for none', async () => {
+    const on = await Scenario.running('old');
+    await on.checkpoint('one');
+    await on.world.write('one', 'present');
+    await on.suspend('one');
+    on.gate.fail('store.rest', new Error('EMFILE'));
+    await rejects(on.start('one'), 'internal', /EMFILE/);
+    await on.start('one');
+    assert.deepEqual(await on.world.read('one'), { memory: 'present', disk: 'present' });
+    on.gate.fail('store.rest', new Error('EMFILE'));
+    await rejects(on.restart('one'), 'internal', /EMFILE/);
+    await on.start('one');
+    assert.equal((await on.world.read('one')).disk, 'present');
+    await on.suspend('one');
+    on.daemon.throwAt('start.rest-dropped');
+    on.gate.fail('store.dropRest', () => on.gate.fail('store.rest', new Error('EMFILE')));
+    await rejects(on.start('one'), 'host_unfit', /EMFILE/);
+    await on.start('one');
+    assert.equal((await on.world.read('one')).disk, 'present');
+    await on.end();
+  });
+
   it('keeps a disk that does not start when it goes to a checkpoint', async () => {
     const on = await Scenario.running('old');
     await on.checkpoint('one');

@@ -6,6 +6,7 @@ import type { SpriteSessions } from '../interfaces/session-keeper.ts';
 import { connectSessions, watchVm } from '../watch.ts';
 import { asDisk, pruneAutomatic, saveAsCheckpoint } from './checkpoint.ts';
 import { endAwake, launch } from './launch.ts';
+import { restOf } from './settle.ts';
 
 /** One rung of the ladder. */
 export interface Rung {
@@ -30,7 +31,9 @@ export interface Started {
  */
 export async function startSprite(actor: SpriteActor): Promise<void> {
   actor.transition('starting');
-  const started = await climb(actor, await ladder(actor));
+  const rest = await restOf(actor);
+  const unreadable = rest instanceof SylphError ? [{ how: 'disk' as const, reason: rest.message }] : [];
+  const started = await climb(actor, await ladder(actor, rest instanceof SylphError ? undefined : rest), unreadable);
   const { rung, failures } = started;
   await serve(actor, started, async (sessions) => {
     if (!rung.memory) await sessions.lose(failures.length > 0 ? `the sprite's memory could not be restored: ${reasonsOf(failures)}` : 'the sprite was booted from its disk');
@@ -47,12 +50,8 @@ export async function bootSprite(actor: SpriteActor, options: { reason: string; 
   await serve(actor, started, (sessions) => sessions.lose(options.reason));
 }
 
-async function ladder(actor: SpriteActor): Promise<Rung[]> {
+async function ladder(actor: SpriteActor, rest: Snapshot | undefined): Promise<Rung[]> {
   const rungs: Rung[] = [];
-  const rest = await actor.deps.store.rest(actor.id).catch((error: unknown) => {
-    actor.log.error({ err: error }, 'what the sprite rests on cannot be read');
-    return undefined;
-  });
   if (rest?.manifest.kind === 'memory') rungs.push({ how: 'memory', snapshot: rest, memory: true });
   if (rest) rungs.push({ how: 'disk', snapshot: rest, memory: false });
   const newest = await newestCheckpoint(actor);
@@ -75,12 +74,12 @@ async function newestCheckpoint(actor: SpriteActor): Promise<{ id: CheckpointId;
 }
 
 /**
- * Tries the rungs in order until a VM has taken over from what the sprite rests on. Throws when none did: then no VM is left, what it rested on is untouched, and the sprite is `failed`, or where it was
- * when the trouble is the host's.
+ * Tries the rungs in order until a VM has taken over from what the sprite rests on; `known` are failures that need no trying. Throws when none did: then no VM is left, what it rested on is untouched,
+ * and the sprite is `failed`, or settled by what follows when the trouble is the host's.
  */
-export async function climb(actor: SpriteActor, rungs: readonly Rung[]): Promise<Started> {
+export async function climb(actor: SpriteActor, rungs: readonly Rung[], known: StartReport['failures'] = []): Promise<Started> {
   const began = performance.now();
-  const failures: StartReport['failures'] = [];
+  const failures = [...known];
   actor.transition('starting');
   // A daemon that dies from here on looks at this sprite's files when it starts again.
   await actor.update({ lastState: 'awake' });
@@ -123,7 +122,12 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
     await store.dropRest(actor.id);
     await failpoints.hit('start.rest-dropped');
   } catch (error) {
-    if (await restExists(actor)) {
+    const rest = await restOf(actor).catch(async (unknown: unknown) => {
+      // Its directory stays: it may be all there is. What follows settles the sprite from what exists.
+      await endAwake(actor, awake);
+      throw new SylphError('host_unfit', `it cannot be told what the sprite rests on: ${SylphError.from(unknown).message}`, { cause: unknown });
+    });
+    if (rest !== undefined) {
       await endAwake(actor, awake);
       await store.removeVm(awake.dir);
       throw error;
@@ -131,14 +135,6 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
     actor.log.error({ err: error }, 'trouble after a VM had taken over; it is the sprite all the same');
   }
   return awake;
-}
-
-async function restExists(actor: SpriteActor): Promise<boolean> {
-  return actor.deps.store.rest(actor.id).then(
-    (rest) => rest !== undefined,
-    // Unreadable is there.
-    () => true,
-  );
 }
 
 /** Why a snapshot cannot run here; undefined when it can be tried. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { SylphError, type CreateSpriteRequest, type ErrorCode } from '@sylph/model';
 import type { EngineOptions } from '../deps.ts';
 import type { SpriteLease, SpriteView } from '../service.ts';
-import { assertClosed, assertConsistent, settled } from './invariants.ts';
+import { assertClosed, assertConsistent, settled, timers } from './invariants.ts';
 import type { NullSessions } from './null-keeper.ts';
 import { World, type Daemon } from './world.ts';
 
@@ -11,6 +11,7 @@ export class Scenario {
   readonly world: World;
   daemon: Daemon;
   readonly #options: Partial<EngineOptions>;
+  readonly #timersBefore = timers();
 
   private constructor(world: World, daemon: Daemon, options: Partial<EngineOptions>) {
     this.world = world;
@@ -127,7 +128,7 @@ export class Scenario {
     this.gate.heal();
     await settled();
     await assertConsistent(this.daemon);
-    await assertClosed(this.daemon);
+    await assertClosed(this.daemon, this.#timersBefore);
   }
 
   async consistent(): Promise<void> {
