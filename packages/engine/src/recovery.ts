@@ -2,7 +2,7 @@ import { SylphError } from '@sylph/model';
 import type { SpriteActor } from './actor/actor.ts';
 import type { VmDir } from './interfaces/pool-store.ts';
 import type { Vm } from './interfaces/vm-driver.ts';
-import { connect } from './operations/launch.ts';
+import { connect, endAwake } from './operations/launch.ts';
 import { endVms, removeVms, restOf, settle } from './operations/settle.ts';
 import { connectSessions, watchVm } from './watch.ts';
 
@@ -25,7 +25,8 @@ export async function recoverSprite(actor: SpriteActor): Promise<string | undefi
     return undefined;
   } catch (error) {
     actor.log.error({ err: error }, 'a running VM could not be adopted');
-    await vm.end();
+    if (actor.awake) await endAwake(actor, actor.awake);
+    else await vm.end();
     const reason = `its agent did not answer after the daemon restarted: ${SylphError.from(error).message}`;
     return (await settle(actor, reason)) ?? `${actor.row.name}: ${reason}`;
   }
@@ -47,8 +48,8 @@ async function adopt(actor: SpriteActor, vm: Vm, dir: VmDir): Promise<void> {
   undo.move();
   actor.awake = awake;
   actor.transition('starting');
-  watchVm(actor, awake);
   await connectSessions(actor, awake);
   actor.transition('running');
+  watchVm(actor, awake);
   actor.log.info({ pid: vm.pid }, 'adopted a running sprite');
 }

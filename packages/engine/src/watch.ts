@@ -2,7 +2,6 @@ import { SylphError } from '@sylph/model';
 import type { SpriteActor } from './actor/actor.ts';
 import type { AwakeVm } from './actor/awake.ts';
 import { watchIdle } from './idle.ts';
-import type { GuestChannel } from './interfaces/guest-channel.ts';
 import { connect, endAwake } from './operations/launch.ts';
 import { settle } from './operations/settle.ts';
 import { suspendSprite } from './operations/suspend.ts';
@@ -14,7 +13,7 @@ const silencesAllowed = 2;
 /** Time to open a broken data session anew. */
 const reopenDeadlineMs = 20_000;
 
-/** Watches an awake VM: its end, its agent, its idleness. All watches end with `awake.watch`. */
+/** Watches a VM that serves: its end, its agent, its idleness. All watches end with `awake.watch`. */
 export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
   void awake.vm.ended.then((end) => {
     if (actor.awake === awake) actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
@@ -29,11 +28,10 @@ export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
 
 /** Connects the sessions of a VM that is the sprite now. Throws when its agent cannot be reached even by a new channel: then the sprite is at rest with the reason. */
 export async function connectSessions(actor: SpriteActor, awake: AwakeVm): Promise<void> {
-  const { channel } = awake;
   try {
-    await (await actor.sessions()).connect(channel);
+    await (await actor.sessions()).connect(awake.channel);
   } catch (error) {
-    await reopenChannel(actor, awake, channel, `its sessions could not be connected: ${SylphError.from(error).message}`);
+    await reopenChannel(actor, awake, `its sessions could not be connected: ${SylphError.from(error).message}`);
     if (actor.awake !== awake) throw new SylphError('agent_failed', `sprite ${actor.row.name} started and was lost: ${actor.row.reason}`, { cause: error });
   }
 }
@@ -51,7 +49,11 @@ function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   const reopen = (reason: string): void => {
     if (over) return;
     end();
-    actor.background('reaching the agent again', () => reopenChannel(actor, awake, channel, reason));
+    actor.background('reaching the agent again', async () => {
+      if (actor.awake !== awake || awake.channel !== channel) return;
+      await reopenChannel(actor, awake, reason);
+      if (actor.awake === awake) watchChannel(actor, awake);
+    });
   };
   const ask = async (): Promise<void> => {
     try {
@@ -67,21 +69,19 @@ function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   void channel.broken.then(reopen);
 }
 
-/** Opens the way to the agent anew, unless that has happened. When the agent cannot be reached the sprite is brought to rest. */
-async function reopenChannel(actor: SpriteActor, awake: AwakeVm, channel: GuestChannel, reason: string): Promise<void> {
-  if (actor.awake !== awake || awake.channel !== channel) return;
+/** Opens the way to the agent anew. When the agent cannot be reached the sprite is brought to rest. */
+async function reopenChannel(actor: SpriteActor, awake: AwakeVm, reason: string): Promise<void> {
   actor.log.warn({ reason }, 'the way to the agent is opened anew');
   const sessions = await actor.sessions();
   await sessions.disconnect();
-  await channel.close();
+  await awake.channel.close();
   try {
     awake.channel = await connect(actor.deps.channels, awake.vm, reopenDeadlineMs);
     await awake.channel.open({ deadlineMs: reopenDeadlineMs });
     await sessions.connect(awake.channel);
   } catch (error) {
-    return afterDeath(actor, awake, `${reason}, and it could not be reached again: ${SylphError.from(error).message}`);
+    await afterDeath(actor, awake, `${reason}, and it could not be reached again: ${SylphError.from(error).message}`);
   }
-  watchChannel(actor, awake);
 }
 
 /** The VM is gone or useless: what is left is its disk, as a power cut leaves it. The next use boots it. */

@@ -5,6 +5,7 @@ import type { SpriteSessions } from '../interfaces/session-keeper.ts';
 import type { SpriteView } from '../service.ts';
 import type { AwakeVm } from './awake.ts';
 import { CommandQueue } from './queue.ts';
+import { SessionNumbers } from './session-numbers.ts';
 
 /** State a row stands for when no VM of the sprite runs under this daemon. */
 export function restingState(row: SpriteRow): SpriteState {
@@ -37,6 +38,7 @@ export class SpriteActor {
   readonly log: Logger;
   readonly hooks: ActorHooks;
   readonly #queue = new CommandQueue();
+  readonly #numbers = new SessionNumbers((count) => this.deps.repository.takeCounter(this.id, 'nextSession', count));
   #row: SpriteRow;
   #state: SpriteState;
   #fresh: Promise<void> | undefined;
@@ -186,7 +188,7 @@ export class SpriteActor {
       return await this.deps.keeper.open({
         spriteId: this.id,
         dir: this.deps.store.sessionsDir(this.id),
-        nextId: async () => String(await this.deps.repository.takeCounter(this.id, 'nextSession')),
+        nextId: async () => String(await this.#numbers.take()),
         onActivity: () => this.onActivity(),
       });
     } catch (error) {

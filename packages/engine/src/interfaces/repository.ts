@@ -106,8 +106,8 @@ export interface Repository extends AsyncDisposable {
   /** Sprites to look at when the daemon starts: all whose `lastState` is `awake`. */
   awakeSprites(): Promise<SpriteRow[]>;
   updateSprite(id: SpriteId, patch: Partial<Omit<SpriteRow, 'id' | 'orgId' | 'uid'>>): Promise<SpriteRow>;
-  /** Next number of a per-sprite counter; never given twice. */
-  takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession'): Promise<number>;
+  /** Takes the next `count` numbers of a per-sprite counter, never given twice; the first of them. */
+  takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession', count?: number): Promise<number>;
   /** With its checkpoints' rows. */
   removeSprite(id: SpriteId): Promise<void>;
 

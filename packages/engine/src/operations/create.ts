@@ -50,7 +50,7 @@ function rowOf(id: SpriteId, { org, name, request, parent }: NewSprite, { manife
     currentCheckpoint: null,
     nextCheckpoint: 0,
     // Sessions alive in the parent's memory live on under their numbers.
-    nextSession: parent?.row.nextSession ?? 1,
+    nextSession: 1 + Math.max(0, ...snapshot.manifest.sessions.map((session) => Number(session.id))),
     lastState: parent ? manifest.kind : 'new',
     reason: null,
     lastRunningAt: null,

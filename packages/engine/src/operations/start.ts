@@ -174,20 +174,26 @@ export async function serve(actor: SpriteActor, started: Started, change: (sessi
   const { awake, rung, failures, durationMs } = started;
   actor.awake = awake;
   actor.lastUseAt = performance.now();
-  watchVm(actor, awake);
   const at = new Date().toISOString();
-  await actor.update({
-    lastRunningAt: at,
-    reason: failures.length > 0 ? `started from ${rung.how}: ${reasonsOf(failures)}` : null,
-    lastStart: { how: rung.how, ...(rung.checkpoint === undefined ? {} : { checkpoint: rung.checkpoint }), at, duration_ms: Math.round(durationMs), failures },
-    ...(rung.checkpoint === undefined ? {} : { currentCheckpoint: rung.checkpoint }),
-  });
-  const trouble = await change(await actor.sessions()).then(
+  const tell = async (): Promise<void> => {
+    await actor.update({
+      lastRunningAt: at,
+      reason: failures.length > 0 ? `started from ${rung.how}: ${reasonsOf(failures)}` : null,
+      lastStart: { how: rung.how, ...(rung.checkpoint === undefined ? {} : { checkpoint: rung.checkpoint }), at, duration_ms: Math.round(durationMs), failures },
+      ...(rung.checkpoint === undefined ? {} : { currentCheckpoint: rung.checkpoint }),
+    });
+    await change(await actor.sessions());
+  };
+  const trouble = await tell().then(
     () => undefined,
     (error: unknown) => ({ error }),
   );
-  await connectSessions(actor, awake);
-  actor.transition('running');
+  try {
+    await connectSessions(actor, awake);
+    actor.transition('running');
+  } finally {
+    if (actor.awake === awake) watchVm(actor, awake);
+  }
   actor.log.info({ how: rung.how, durationMs: Math.round(durationMs) }, 'sprite runs');
   if (trouble) throw trouble.error;
 }

@@ -71,9 +71,9 @@ export class MemoryRepository implements Repository {
     return row;
   }
 
-  async takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession'): Promise<number> {
+  async takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession', count = 1): Promise<number> {
     const row = this.#found(id);
-    this.#sprites.set(id, { ...row, [counter]: row[counter] + 1 });
+    this.#sprites.set(id, { ...row, [counter]: row[counter] + count });
     return row[counter];
   }
 
