@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MachineIdentity } from '@sylph/model';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
-import { kvmAccelerator, kvmFdArgs } from './args.ts';
+import { emulatedCpu, kvmAccelerator, kvmFdArgs } from './args.ts';
 import { runProgram, signalPid, supervise, terminate } from './supervise.ts';
 
 /** A kernel under KVM prints within a second, also on a loaded machine with nested virtualization. */
@@ -98,7 +98,7 @@ export class AcceleratorProbe {
 
 /** What of the CPU a memory snapshot depends on. Emulation offers the same CPU everywhere; KVM shows the host's. */
 export function cpuModel(accelerator: MachineIdentity['accelerator']): string {
-  if (accelerator === 'tcg') return 'max';
+  if (accelerator === 'tcg') return emulatedCpu;
   const first = fs.readFileSync('/proc/cpuinfo', 'utf8').split('\n\n')[0] ?? '';
   const facts = first
     .split('\n')

@@ -147,19 +147,17 @@ export class SpriteActor {
     this.#row = await this.deps.repository.updateSprite(this.id, patch);
   }
 
-  /** Reads the row again: counters are taken past this actor. Throws `sprite_not_found`. */
-  async reload(): Promise<void> {
+  /** To be awaited before the first use: the row given may be older than the last words of an actor before this one. Throws `sprite_not_found`. */
+  fresh(): Promise<void> {
+    this.#fresh ??= this.#reload();
+    return this.#fresh;
+  }
+
+  async #reload(): Promise<void> {
     const row = await this.deps.repository.sprite(this.id);
     if (!row) throw new SylphError('sprite_not_found', 'sprite not found', { hint: `Sprite ${this.#row.name} was deleted just now.` });
     this.#row = row;
-  }
-
-  /** To be awaited before the first use: the row given may be older than the last words of an actor before this one. */
-  fresh(): Promise<void> {
-    this.#fresh ??= this.reload().then(() => {
-      this.#state = restingState(this.#row);
-    });
-    return this.#fresh;
+    this.#state = restingState(row);
   }
 
   /** The sprite's sessions, opened at first use. */

@@ -49,8 +49,8 @@ function rowOf(id: SpriteId, { org, name, request, parent }: NewSprite, { manife
     parentCheckpoint: parent?.checkpoint ?? null,
     currentCheckpoint: null,
     nextCheckpoint: 0,
-    // Sessions alive in the parent's memory live on under their numbers.
-    nextSession: 1 + Math.max(0, ...snapshot.manifest.sessions.map((session) => Number(session.id))),
+    // Sessions alive in the snapshot live on under their numbers.
+    nextSession: 1 + Math.max(0, ...manifest.sessions.map((session) => Number(session.id))),
     lastState: parent ? manifest.kind : 'new',
     reason: null,
     lastRunningAt: null,

@@ -9,9 +9,12 @@ let drafts = 0;
 /** {@link PoolStore} with its promises, in memory. The layout is that of ARCHITECTURE.md; a disk that reads `damaged` has the wrong size. */
 export class MemoryStore implements PoolStore {
   readonly #files: MemoryFiles;
+  readonly #guard: (draft: SnapshotDraft) => SnapshotDraft;
 
-  constructor(files: MemoryFiles) {
+  /** `guard` is put around every draft. */
+  constructor(files: MemoryFiles, guard: (draft: SnapshotDraft) => SnapshotDraft) {
     this.#files = files;
+    this.#guard = guard;
   }
 
   async genesis(key: string): Promise<Snapshot | undefined> {
@@ -141,7 +144,7 @@ export class MemoryStore implements PoolStore {
     }
     for (const id of known.sprites) {
       for (const name of this.#files.entries(`sprites/${id}`)) if (name.startsWith('new-')) remove(`sprites/${id}/${name}`);
-      const rows = await known.checkpoints(id as SpriteId);
+      const rows = await known.checkpoints(id);
       for (const name of this.#files.entries(`checkpoints/${id}`)) if (!rows.has(name)) remove(`checkpoints/${id}/${name}`);
     }
     return { notices };
@@ -181,7 +184,7 @@ export class MemoryStore implements PoolStore {
     const path = `${shelf}/new-${++drafts}`;
     files.write(`${path}/.draft`, '');
     let committed = false;
-    return {
+    return this.#guard({
       path,
       makeSessionsDir: async () => {
         if (files.has(`${path}/sessions`)) throw new Error(`EEXIST: ${path}/sessions`);
@@ -199,6 +202,6 @@ export class MemoryStore implements PoolStore {
       [Symbol.asyncDispose]: async () => {
         if (!committed) files.removeTree(path);
       },
-    };
+    });
   }
 }

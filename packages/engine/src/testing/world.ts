@@ -144,14 +144,7 @@ export class Daemon {
   }
 
   #store(): MemoryStore {
-    const store = new MemoryStore(this.world.files);
-    const draft = (make: (...args: never[]) => Promise<object>) => async (...args: unknown[]) => guarded('draft', await (make as (...all: unknown[]) => Promise<object>).apply(store, args), this.gate);
-    Object.assign(store, {
-      draftGenesis: draft(store.draftGenesis),
-      draftRest: draft(store.draftRest),
-      draftCheckpoint: draft(store.draftCheckpoint),
-      draftTransient: draft(store.draftTransient),
-    });
+    const store = new MemoryStore(this.world.files, (draft) => guarded('draft', draft, this.gate));
     return guarded('store', store, this.gate, ['sessionsDir', 'journals']);
   }
 

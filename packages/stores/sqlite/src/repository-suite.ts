@@ -236,6 +236,8 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
         Array.from({ length: 20 }, (_, index) => index + 1),
       );
       assert.equal(await repository.takeCounter(id, 'nextCheckpoint'), 0);
+      assert.equal(await repository.takeCounter(id, 'nextCheckpoint', 5), 1);
+      assert.equal(await repository.takeCounter(id, 'nextCheckpoint'), 6);
       assert.equal((await repository.sprite(id))?.nextSession, 21);
       await rejectsWith(repository.takeCounter(newSpriteId(), 'nextSession'), 'sprite_not_found');
     });

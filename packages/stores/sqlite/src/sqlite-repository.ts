@@ -234,15 +234,15 @@ class SqliteRepository implements Repository {
     });
   }
 
-  takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession'): Promise<number> {
+  takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession', count = 1): Promise<number> {
     return run(async () => {
       const row = await this.#db
         .updateTable('sprites')
-        .set((set) => ({ [counter]: set(counter, '+', 1) }))
+        .set((set) => ({ [counter]: set(counter, '+', count) }))
         .where('id', '=', id)
         .returning(counter)
         .executeTakeFirst();
-      return found(row)[counter] - 1;
+      return found(row)[counter] - count;
     });
   }
 
