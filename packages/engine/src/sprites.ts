@@ -280,8 +280,6 @@ export class Sprites implements SpriteService {
     return this.#with(org, name, (actor) =>
       actor.command('fork', {}, async () => {
         await using origin = await openOrigin(actor, checkpoint);
-        // Sessions may have been started since this actor last read its row; their numbers are in the capture.
-        await actor.reload();
         const parent = { row: actor.row, checkpoint: origin.checkpoint };
         return await this.#make(names.map((wanted) => ({ org, name: wanted, request, parent })), origin.snapshot);
       }),
