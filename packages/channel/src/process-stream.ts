@@ -21,6 +21,12 @@ import { parseJson, refusal } from './json-request.ts';
 /** Largest piece of input in one frame: its offset and it make a payload of 64 KiB. */
 export const maxInputPieceBytes = 64 * 1024 - 8;
 
+/**
+ * Input under way that the process has not read. The agent holds twice as much; at its limit it stops reading the stream, and acknowledgements and signals behind
+ * the input would wait for a process that may itself be waiting for them.
+ */
+export const inputWindowBytes = 512 * 1024;
+
 /** How long the guest may take to start a process or to find one. */
 const startDeadlineMs = 60_000;
 
@@ -44,7 +50,8 @@ export class HttpProcessStream implements ProcessStream {
   /** Latest of each, kept while the stream takes no more: older ones say nothing the newest does not. */
   #pendingAck: number | undefined;
   #pendingSize: { cols: number; rows: number } | undefined;
-  #drained: PromiseWithResolvers<void> | undefined;
+  #roomMade: PromiseWithResolvers<void> | undefined;
+  #inputAcked = 0;
 
   /** `first` is written at once. */
   constructor(stream: http2.ClientHttp2Stream, offset: number, first?: Buffer) {
@@ -66,11 +73,13 @@ export class HttpProcessStream implements ProcessStream {
   }
 
   async writeStdin(offset: number, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && this.#phase !== 'over'; at += maxInputPieceBytes) {
-      if (this.#stream.writableNeedDrain) await this.#room();
-      if (this.#open()) this.#stream.write(encodeOffsetFrame(frameType.stdin, offset + at, bytes.subarray(at, at + maxInputPieceBytes)));
+    for (let at = 0; at < bytes.length; at += maxInputPieceBytes) {
+      const piece = bytes.subarray(at, at + maxInputPieceBytes);
+      while (this.#inputFull(offset + at + piece.length)) await this.#room();
+      if (!this.#open()) return;
+      this.#stream.write(encodeOffsetFrame(frameType.stdin, offset + at, piece));
     }
-    if (this.#stream.writableNeedDrain) await this.#room();
+    while (this.#inputFull(offset + bytes.length + 1)) await this.#room();
   }
 
   endStdin(offset: number): void {
@@ -101,10 +110,19 @@ export class HttpProcessStream implements ProcessStream {
     return this.#phase !== 'over' && this.#stream.writable;
   }
 
+  /** Input up to `offset` has to wait. */
+  #inputFull(offset: number): boolean {
+    return this.#open() && (this.#stream.writableNeedDrain || offset - this.#inputAcked > inputWindowBytes);
+  }
+
   #room(): Promise<void> {
-    if (!this.#open()) return Promise.resolve();
-    this.#drained ??= Promise.withResolvers();
-    return this.#drained.promise;
+    this.#roomMade ??= Promise.withResolvers();
+    return this.#roomMade.promise;
+  }
+
+  #makeRoom(): void {
+    this.#roomMade?.resolve();
+    this.#roomMade = undefined;
   }
 
   #drain(): void {
@@ -112,8 +130,7 @@ export class HttpProcessStream implements ProcessStream {
     this.#pendingAck = undefined;
     if (this.#pendingSize !== undefined) this.resize(this.#pendingSize);
     this.#pendingSize = undefined;
-    this.#drained?.resolve();
-    this.#drained = undefined;
+    this.#makeRoom();
   }
 
   #take(chunk: Buffer): void {
@@ -148,7 +165,9 @@ export class HttpProcessStream implements ProcessStream {
     }
     switch (frame.type) {
       case frameType.stdinAck:
-        this.#queue.push({ type: 'stdin-ack', offset: decodeOffsetPayload(frame.payload).offset });
+        this.#inputAcked = Math.max(this.#inputAcked, decodeOffsetPayload(frame.payload).offset);
+        this.#queue.push({ type: 'stdin-ack', offset: this.#inputAcked });
+        this.#makeRoom();
         return;
       case frameType.exit: {
         const exit = parseJson(exitPayload, frame.payload, 'an exit');
@@ -175,6 +194,7 @@ export class HttpProcessStream implements ProcessStream {
     const started = parseJson(startedPayload, frame.payload, 'a start');
     clearTimeout(this.#startTimer);
     this.#phase = 'running';
+    this.#inputAcked = started.inputOffset;
     this.#start.resolve({ ...started, path: cleanText(started.path, 4096) });
   }
 
@@ -196,8 +216,7 @@ export class HttpProcessStream implements ProcessStream {
   #over(): void {
     this.#phase = 'over';
     clearTimeout(this.#startTimer);
-    this.#drained?.resolve();
-    this.#drained = undefined;
+    this.#makeRoom();
   }
 }
 

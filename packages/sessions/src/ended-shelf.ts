@@ -1,5 +1,3 @@
-import type { LiveSession } from './session.ts';
-
 /** Ended sessions kept per sprite, and for how long: a client that attaches after a fast exit still gets everything. */
 const maxEnded = 64;
 const keepMs = 10 * 60_000;
@@ -8,23 +6,30 @@ const keepMs = 10 * 60_000;
 const graceMs = 10_000;
 const maxEndedInGrace = 2048;
 
-/** Ended sessions of a sprite, oldest first. One that somebody is attached to stays until they leave. */
-export class EndedShelf {
-  readonly #remove: (session: LiveSession) => void;
-  readonly #sessions = new Map<string, { session: LiveSession; endedMs: number }>();
+/** What the shelf needs to know of a session. */
+interface Ended {
+  readonly id: string;
+  /** Somebody is attached or reads. */
+  readonly inUse: boolean;
+}
+
+/** Ended sessions of a sprite, oldest first. One in use stays until it is not; call {@link sweep} then. */
+export class EndedShelf<T extends Ended> {
+  readonly #remove: (session: T) => void;
+  readonly #sessions = new Map<string, { session: T; endedMs: number }>();
   #timer: NodeJS.Timeout | undefined;
 
   /** `remove` is called for each session that leaves, once. */
-  constructor(remove: (session: LiveSession) => void) {
+  constructor(remove: (session: T) => void) {
     this.#remove = remove;
   }
 
-  get(id: string): LiveSession | undefined {
+  get(id: string): T | undefined {
     return this.#sessions.get(id)?.session;
   }
 
   /** `agoMs`: how long ago it ended. */
-  add(session: LiveSession, agoMs = 0): void {
+  add(session: T, agoMs = 0): void {
     this.#sessions.set(session.id, { session, endedMs: performance.now() - agoMs });
     this.sweep();
   }
@@ -49,7 +54,7 @@ export class EndedShelf {
   }
 
   /** Hands all over to the caller. */
-  clear(): LiveSession[] {
+  clear(): T[] {
     clearTimeout(this.#timer);
     const all = [...this.#sessions.values()].map((one) => one.session);
     this.#sessions.clear();

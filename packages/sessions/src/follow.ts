@@ -3,11 +3,8 @@ import { type GuestChannel, ProcessStartError, type ProcessStream, type SessionE
 import { SylphError } from '@sylph/model';
 import { type PumpTarget, pump } from './pump.ts';
 
-/** Pauses before a broken stream is opened again while the channel is well, ms. */
-const reattachMs = [20, 50, 100, 200, 500, 1000] as const;
-
-/** Broken streams in a row, without a byte in between, after which a session is given up. */
-const maxBrokenStreams = 20;
+/** Pauses before a broken stream is opened again while the channel is well, ms. When they are used up without a byte in between the session is given up. */
+const reattachMs: readonly number[] = [20, 50, 100, 200, 500, 1000, 1000, 2000, 2000, 5000, 5000];
 
 /** Errors of a start that mean "there is no such program" to a shell: exit code 127; all others are 126 (POSIX, 2.8.2). */
 const notFoundErrnos = new Set(['ENOENT', 'ENOTDIR']);
@@ -22,7 +19,7 @@ export interface Connection {
  * Follows a process to its end, over as many streams as it takes. `stream` is the one that starts it; without it the process is attached to.
  * Returns how it ended, or undefined when the connection was over first: the process may be running still.
  */
-export async function follow(connection: Connection, id: string, stream: ProcessStream | undefined, target: PumpTarget): Promise<SessionEnd | undefined> {
+export async function follow(connection: Connection, id: string, stream: ProcessStream | undefined, target: PumpTarget, pausesMs = reattachMs): Promise<SessionEnd | undefined> {
   const { channel, signal } = connection;
   let current = stream;
   for (let broken = 0, reached = -1; !signal.aborted; ) {
@@ -33,15 +30,16 @@ export async function follow(connection: Connection, id: string, stream: Process
     } catch (error) {
       if (signal.aborted) return undefined;
       if (error instanceof ProcessStartError) return { how: 'not-started', code: notFoundErrnos.has(error.errno) ? 127 : 126, reason: error.message, at: now() };
-      const { code, message } = SylphError.from(error);
+      const { code, message, context } = SylphError.from(error);
+      if (current === stream && context['guestStatus'] !== undefined) return { how: 'lost', reason: `the guest refused to start it: ${message}`, at: now() };
       if (code === 'session_not_found') return { how: 'lost', reason: 'the guest does not know the process any more', at: now() };
       broken = target.journal.end > reached ? 1 : broken + 1;
       reached = target.journal.end;
-      if (broken > maxBrokenStreams) return { how: 'lost', reason: `its output cannot be read: ${message}`, at: now() };
+      if (broken > pausesMs.length) return { how: 'lost', reason: `its output cannot be read: ${message}`, at: now() };
     }
     current = undefined;
     // Ends early with the connection, as the loop then sees.
-    await sleep(reattachMs[Math.min(broken, reattachMs.length) - 1], undefined, { signal }).catch(() => {});
+    await sleep(pausesMs[broken - 1], undefined, { signal }).catch(() => {});
   }
   return undefined;
 }

@@ -1,7 +1,10 @@
 import type { ProcessStream } from '@sylph/engine';
 
-/** Input kept until the guest has written it to the process; more is not taken from clients. */
-export const maxKeptInputBytes = 1024 * 1024;
+/**
+ * Input kept until the guest has written it to the process; more is not taken from clients. Half of what the agent holds: what an earlier daemon sent and what this
+ * one sends fit together, so that the agent never stops reading a stream whose acknowledgements lie behind input.
+ */
+export const maxKeptInputBytes = 512 * 1024;
 
 interface Piece {
   offset: number;

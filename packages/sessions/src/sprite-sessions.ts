@@ -37,7 +37,7 @@ export interface SpriteSessionsOptions {
 export class JournaledSessions implements SpriteSessions, SessionHost {
   readonly #options: SpriteSessionsOptions;
   readonly #running = new Map<string, LiveSession>();
-  readonly #ended = new EndedShelf((session) => this.#discard(session));
+  readonly #ended = new EndedShelf<LiveSession>((session) => this.#discard(session));
   /** Replaced or over their time, with somebody still reading. */
   readonly #leaving = new Set<LiveSession>();
   readonly #activity: Throttle;

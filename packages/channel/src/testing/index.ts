@@ -1,0 +1,2 @@
+export { RealAgent } from './real-agent.ts';
+export { Relay } from './relay.ts';

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { maxKeptInputBytes } from './input.ts';
+import { SessionsFixture, request, until } from './testing/fixture.ts';
+import { ScriptedGuest } from './testing/scripted-guest.ts';
+
+test('input arrives in order, its end behind it', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  void session.write(Buffer.from('one '));
+  void session.write(Buffer.from('two '));
+  await session.write(Buffer.from('three'));
+  session.endInput();
+  session.endInput();
+  await until(() => guest.process('1').eof, 'the end of input');
+  assert.equal(guest.process('1').input, 'one two three');
+  await session.write(Buffer.from('dropped'));
+  assert.equal(guest.process('1').input, 'one two three');
+});
+
+test('a process that does not read holds its writer back', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  await until(() => session.pid > 0);
+  const process = guest.process('1');
+  process.readsInput = false;
+  let done = false;
+  const writing = session.write(Buffer.alloc(3 * maxKeptInputBytes, 'i')).then(() => (done = true));
+  await sleep(30);
+  assert.equal(done, false);
+  assert.equal(process.inputReceived, maxKeptInputBytes);
+  process.readsInput = true;
+  process.readInput();
+  await writing;
+  assert.equal(process.input.length, 3 * maxKeptInputBytes);
+});
+
+test('input that was on its way when a stream or channel broke is repeated, not doubled', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  let expected = '';
+  for (let i = 0; i < 30; i += 1) {
+    const text = `piece ${i};`;
+    expected += text;
+    guest.process('1').readsInput = i % 3 !== 0;
+    await session.write(Buffer.from(text));
+    if (i % 4 === 1) guest.breakStreams();
+    if (i % 7 === 5) {
+      guest.breakChannels();
+      await sessions.disconnect();
+      await session.write(Buffer.from('offline;'));
+      expected += 'offline;';
+      await sessions.connect(guest.connect());
+    }
+  }
+  session.endInput();
+  await until(() => guest.process('1').eof, 'the end of input');
+  assert.equal(guest.process('1').input, expected);
+});
+
+test('input of a restarted daemon goes on where the guest has got to', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const first = await fixture.open();
+  await first.connect(guest.connect());
+  const before = await first.start(request());
+  await before.write(Buffer.from('before;'));
+  await until(() => guest.process('1').input !== '');
+  guest.breakChannels();
+  const second = await fixture.open({ crashed: true });
+  const after = second.get('1') ?? assert.fail();
+  await after.write(Buffer.from('early;'));
+  await second.connect(guest.connect());
+  await after.write(Buffer.from('late;'));
+  after.endInput();
+  await until(() => guest.process('1').eof, 'the end of input');
+  assert.equal(guest.process('1').input, 'before;early;late;');
+});
+
+test('writers are let go when the process ends; a process without input takes none', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  await until(() => session.pid > 0);
+  guest.process('1').readsInput = false;
+  const writing = session.write(Buffer.alloc(2 * maxKeptInputBytes));
+  guest.process('1').end(0);
+  await writing;
+  await session.write(Buffer.from('late'));
+  const deaf = await sessions.start(request(['true'], { stdin: false }));
+  await until(() => deaf.pid > 0);
+  await deaf.write(Buffer.alloc(2 * maxKeptInputBytes));
+  assert.equal(guest.process('2').inputReceived, 0);
+});
