@@ -59,7 +59,7 @@ function records(rounds: Sent[][]): Buffer {
     });
     return Buffer.concat([Buffer.from([type]), u32(2), ...pages, endOfSection, footer]);
   });
-  const switchover = Buffer.concat([Buffer.from([0x08]), u16(8), u16(0)]);
+  const switchover = Buffer.concat([Buffer.from([0x08]), u16(11), u16(0)]);
   return Buffer.concat([...sections.slice(0, -1), switchover, ...sections.slice(-1)]);
 }
 

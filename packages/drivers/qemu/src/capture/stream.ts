@@ -14,7 +14,7 @@ const section = {
   footer: 0x7e,
 } as const;
 /** Commands inside the stream (migration/savevm.c, enum qemu_vm_cmd): the source announces that its CPUs stand still. */
-const commandSwitchover = 0x08;
+const commandSwitchover = 11;
 /** Flags in the low bits of a RAM record's offset (migration/ram.c). */
 const flag = { zero: 0x02, memorySize: 0x04, page: 0x08, endOfSection: 0x10, continue: 0x20 } as const;
 const knownRecords: readonly number[] = [flag.zero, flag.page];
