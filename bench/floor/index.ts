@@ -1,5 +1,5 @@
 export { buildFloorGuest, buildGo, type FloorGuest } from './guest.ts';
 export type { FloorMachine, FloorSnapshot } from './machine.ts';
-export { captureLive, type LiveReport } from './live.ts';
-export { captureStopped, type StoppedReport } from './stopped.ts';
-export { FloorVm, sleep } from './vm.ts';
+export { captureLive } from './live.ts';
+export { captureStopped } from './stopped.ts';
+export { FloorVm } from './vm.ts';

@@ -12,13 +12,8 @@ const maxBandwidth = 1e12;
 /** Pause QEMU aims at in its last round. */
 const downtimeLimitMs = 10;
 
-/** What a live capture cost, as the host sees it: from QEMU's STOP event until it has taken `cont`. */
-export interface LiveReport {
-  pauseMs: number;
-}
-
 /** Captures a VM that runs on: QEMU's own migration, split into a RAM file and a small device state; disk reflink in the pause; fsync afterwards. */
-export async function captureLive(vm: FloorVm, ramMib: number, target: FloorSnapshot): Promise<LiveReport> {
+export async function captureLive(vm: FloorVm, ramMib: number, target: FloorSnapshot): Promise<void> {
   fs.mkdirSync(target.dir);
   const at = (name: string): string => path.join(target.dir, name);
   const ramFd = fs.openSync(at(snapshotFiles.ram), 'w');
@@ -30,17 +25,14 @@ export async function captureLive(vm: FloorVm, ramMib: number, target: FloorSnap
     split.catch(() => undefined);
     await vm.qmp.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     await vm.qmp.command('migrate-set-parameters', { 'max-bandwidth': maxBandwidth, 'downtime-limit': downtimeLimitMs });
-    const stopped = vm.qmp.event(({ name }) => name === 'STOP', migrationDeadlineMs);
     const ended = vm.qmp.event(({ name, data }) => name === 'MIGRATION' && (data['status'] === 'completed' || data['status'] === 'failed'), migrationDeadlineMs);
     await vm.qmp.command('migrate', { uri: 'unix:stream' });
-    const [stop, end] = await Promise.all([stopped, ended]);
+    const end = await ended;
     if (end.data['status'] !== 'completed') throw new Error('QEMU could not migrate');
     reflink(path.join(vm.dir, 'disk'), at(snapshotFiles.disk));
     await vm.qmp.command('cont');
-    const pauseMs = performance.now() - stop.atMs;
     finish(await split, ramFd, at(snapshotFiles.dev));
     await syncFiles(target.dir, Object.values(snapshotFiles));
-    return { pauseMs };
   } finally {
     fs.closeSync(ramFd);
   }

@@ -7,41 +7,32 @@ import type { FloorVm } from './vm.ts';
 
 const copyPages = 1024;
 
-/** What a stopped capture found. */
-export interface StoppedReport {
-  changedBytes: number;
-}
-
 /**
  * Captures a VM that nobody needs any more: stop, device state, reflinks of disk and RAM, changed pages, fsync. The VM stays paused. The session must be closed.
  */
-export async function captureStopped(vm: FloorVm, ramMib: number, target: FloorSnapshot): Promise<StoppedReport> {
+export async function captureStopped(vm: FloorVm, ramMib: number, target: FloorSnapshot): Promise<void> {
   fs.mkdirSync(target.dir);
   const at = (name: string): string => path.join(target.dir, name);
   await vm.qmp.command('stop');
   await vm.qmp.command('xen-save-devices-state', { filename: at(snapshotFiles.dev), live: false });
   reflink(path.join(vm.dir, 'disk'), at(snapshotFiles.disk));
   reflink(vm.ram, at(snapshotFiles.ram));
-  const changedBytes = copyChanged(vm.pid, ramMib, at(snapshotFiles.ram));
+  copyChanged(vm.pid, ramMib, at(snapshotFiles.ram));
   await syncFiles(target.dir, Object.values(snapshotFiles));
-  return { changedBytes };
 }
 
-function copyChanged(pid: number, ramMib: number, target: string): number {
+function copyChanged(pid: number, ramMib: number, target: string): void {
   const ram = findRam(pid, ramMib * 2 ** 20);
   const memory = fs.openSync(`/proc/${pid}/mem`, 'r');
   const file = fs.openSync(target, 'r+');
   const buffer = Buffer.allocUnsafe(copyPages * pageBytes);
-  let changed = 0;
   try {
     for (const { first, count } of changedRuns(ram, copyPages)) {
       readPages(memory, ram, buffer, first, count);
       fs.writeSync(file, buffer, 0, count * pageBytes, first * pageBytes);
-      changed += count;
     }
   } finally {
     fs.closeSync(memory);
     fs.closeSync(file);
   }
-  return changed * pageBytes;
 }

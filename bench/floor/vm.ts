@@ -167,7 +167,6 @@ export class FloorVm implements AsyncDisposable {
   }
 }
 
-/** Resolves after a time. */
-export function sleep(ms: number): Promise<void> {
+function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,18 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import fs from 'node:fs';
+import { sleep } from '../bench.ts';
 import { pageBytes } from '../floor/files.ts';
 import { changedRuns, findRam, readPages } from '../floor/memory.ts';
-import { control, type WatchTask } from './pause-worker.ts';
+import { control, phase, result, resultsAt, type WatchTask } from './pause-worker.ts';
 
 const searchPages = 1024;
 const answerDeadlineMs = 30_000;
+/** How long the clocks of guest and host are compared before and after. */
+const compareMs = 300;
 
 /** How long a process in the guest stood still. */
 export interface Stall {
   /** Longest time its counter did not move: a pause of the VM, or its virtual CPU waiting for the host's. */
   stallMs: number;
-  /** Most the guest's clock fell behind the host's at once: the VM was paused for so long. */
+  /** How far the guest's clock fell behind the host's: the VM was paused for so long. */
   frozenMs: number;
 }
 
@@ -30,25 +33,31 @@ export class PauseWatch implements AsyncDisposable {
   readonly #results: Float64Array;
 
   constructor(pid: number, ramMib: number, token: string) {
-    const buffer = new SharedArrayBuffer(64);
+    const buffer = new SharedArrayBuffer(resultsAt + 8 * result.words);
     this.#shared = new Int32Array(buffer, 0, control.words);
-    this.#results = new Float64Array(buffer, 32, 2);
+    this.#results = new Float64Array(buffer, resultsAt, result.words);
     const task: WatchTask = { buffer, pid, address: probeAddress(pid, ramMib, token) };
     this.#worker = new Worker(new URL('./pause-worker.ts', import.meta.url), { workerData: task });
   }
 
-  /** What the guest suffered while something was done. */
+  /** What the guest suffered while something was done. Takes half a second more than that. */
   async during(work: () => Promise<unknown>): Promise<Stall> {
-    await this.#say(control.measure);
+    await this.#enter(phase.before);
+    await sleep(compareMs);
+    await this.#enter(phase.during);
     await work();
-    await this.#say(control.idle);
-    return { stallMs: this.#results[0] as number, frozenMs: this.#results[1] as number };
+    await this.#enter(phase.after);
+    await sleep(compareMs);
+    await this.#enter(phase.idle);
+    const { stall, behindBefore, behindAfter } = result;
+    return { stallMs: this.#results[stall] as number, frozenMs: (this.#results[behindAfter] as number) - (this.#results[behindBefore] as number) };
   }
 
-  async #say(command: number): Promise<void> {
+  async #enter(command: number): Promise<void> {
+    const before = Atomics.load(this.#shared, control.state);
     Atomics.store(this.#shared, control.command, command);
     Atomics.notify(this.#shared, control.command);
-    const answer = Atomics.waitAsync(this.#shared, control.state, command === control.measure ? control.idle : control.measure, answerDeadlineMs);
+    const answer = Atomics.waitAsync(this.#shared, control.state, before, answerDeadlineMs);
     if (answer.async && (await answer.value) === 'timed-out') throw new Error('the watching thread does not answer');
   }
 
