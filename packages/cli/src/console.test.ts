@@ -96,7 +96,7 @@ describe('the terminal is put back', () => {
         fixture.server.drop();
       },
       code: 1,
-      says: /sylph:.* the connection broke/,
+      says: /lost the connection to session \d+ of one: the connection broke/,
     },
   ];
   for (const { name, then, how, code, says } of ways) {

@@ -279,6 +279,20 @@ describe('a dropped connection', () => {
     assert.equal(sha256(Buffer.concat(parts)), sha256(input));
   });
 
+  test('input of a second client goes on too: it is counted from where that client came', async () => {
+    const first = await client.exec('one', { cmd: ['cat'], stdin: true, maxRunAfterDisconnectMs: 0 });
+    await first.stdin.write(Buffer.from('first '));
+    const second = await client.attach('one', first.id);
+    first.detach();
+    await second.stdin.write(Buffer.from('second '));
+    server.drop();
+    await second.stdin.write(Buffer.from('third'));
+    await second.stdin.end();
+    let text = '';
+    for await (const chunk of second.output) text += Buffer.from(chunk.bytes).toString();
+    assert.equal(text, 'first second third');
+  });
+
   test('input whose fate nobody knows is not repeated: the session fails', async () => {
     server.faults.tellsInput = false;
     const session = await client.exec('one', { cmd: ['sh', '-c', 'sleep 60'], stdin: true });

@@ -2,7 +2,7 @@ export { SylphClient, type InputSource } from './client.ts';
 export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
 export { createdId } from './checkpoints.ts';
 export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';
-export type { CallOptions, CheckResult, RestartResult } from './sprites.ts';
+export type { CallOptions, CheckResult, RepeatableOptions, RestartResult } from './sprites.ts';
 export { collect, type CommandResult } from './exec/collect.ts';
 export type { HttpExec } from './exec/http.ts';
 export type { OutputChunk } from './exec/frames.ts';

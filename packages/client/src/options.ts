@@ -37,7 +37,7 @@ export interface ClientOptions {
   /** Ends everything of this client. */
   signal?: AbortSignal | undefined;
   timeouts?: Partial<Timeouts> | undefined;
-  /** Attempts to take an exec session up again after a dropped connection, default 8; 0 = never. */
+  /** Attempts to take an exec session up again after a dropped connection, default 15, about a minute; 0 = never. */
   resumeAttempts?: number | undefined;
   /** Extra `User-Agent`. */
   userAgent?: string | undefined;
@@ -68,7 +68,7 @@ export function resolveOptions(options: ClientOptions, transport: Transport): Re
     fetch: options.fetch ?? globalThis.fetch,
     signal: options.signal,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
-    resumeAttempts: options.resumeAttempts ?? 8,
+    resumeAttempts: options.resumeAttempts ?? 15,
     transport: options.transport ?? transport,
   };
 }

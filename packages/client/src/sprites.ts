@@ -7,6 +7,12 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Options of what makes something. */
+export interface RepeatableOptions extends CallOptions {
+  /** Makes repeating safe: the server answers a second request with the same key as it answered the first. */
+  idempotencyKey?: string | undefined;
+}
+
 /** Answer of `restart`. */
 export interface RestartResult {
   sprite_name: string;
@@ -33,13 +39,14 @@ export class Sprites {
   }
 
   /** Durable when it resolves. */
-  async create(request: CreateSpriteRequest, options: CallOptions = {}): Promise<Sprite> {
+  async create(request: CreateSpriteRequest, options: RepeatableOptions = {}): Promise<Sprite> {
     return asSprite(
       await this.#http.json('/v1/sprites', {
         method: 'POST',
         body: request,
         timeoutMs: this.#http.options.timeouts.createMs,
-        ...options,
+        headers: idempotency(options),
+        signal: options.signal,
       }),
     );
   }
@@ -126,7 +133,7 @@ export class Sprites {
   }
 
   /** New sprites from its present or from a checkpoint, all or none. */
-  async fork(name: string, request: ForkRequest, options: CallOptions = {}): Promise<Sprite[]> {
+  async fork(name: string, request: ForkRequest, options: RepeatableOptions = {}): Promise<Sprite[]> {
     const answer = await this.#post(name, 'fork', request, options);
     if (!isObject(answer) || !Array.isArray(answer['sprites'])) throw unexpected('a list of forks');
     return answer['sprites'].map(asSprite);
@@ -136,14 +143,19 @@ export class Sprites {
     return asSprite(await this.#post(name, verb, undefined, options));
   }
 
-  #post(name: string, verb: string, body: unknown, options: CallOptions): Promise<unknown> {
+  #post(name: string, verb: string, body: unknown, options: RepeatableOptions): Promise<unknown> {
     return this.#http.json(`${path(name)}/${verb}`, {
       method: 'POST',
       body,
       timeoutMs: this.#http.options.timeouts.lifecycleMs,
-      ...options,
+      headers: idempotency(options),
+      signal: options.signal,
     });
   }
+}
+
+function idempotency({ idempotencyKey }: RepeatableOptions): Record<string, string> {
+  return idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
 }
 
 function path(name: string): string {

@@ -2,6 +2,7 @@ import type { AttachRequest, ExecRequest, ExecSession } from '@sylph/client';
 import type { Context } from '../context.ts';
 import { Interrupted } from '../failure.ts';
 import { watch, runPlain } from './plain.ts';
+import { explainLoss } from './lost.ts';
 import { isInteractive, runOnTerminal, type ConnectionState } from './on-terminal.ts';
 import { StopSignals } from './stop-signals.ts';
 
@@ -37,7 +38,9 @@ export async function runSession(
   if (session.tty && isInteractive()) {
     // From here on the terminal deals with signals: it has to be put back first.
     signals[Symbol.dispose]();
-    const end = await runOnTerminal(session, connection);
+    const end = await runOnTerminal(session, connection).catch((thrown: unknown) => {
+      throw explainLoss(thrown, { id: session.id, sprite: options.sprite });
+    });
     if (end.how === 'exited') return end.code;
     out.note(
       `\r\ndetached; session ${session.id} of ${options.sprite} goes on. Come back with: sylph sessions attach ${session.id} -s ${options.sprite}`,
@@ -53,7 +56,7 @@ export async function runSession(
     return await runPlain(session, { stdin: options.stdin });
   } catch (thrown) {
     if (thrown instanceof Interrupted) out.note(`sylph: left session ${session.id} of ${options.sprite}`);
-    throw thrown;
+    throw explainLoss(thrown, { id: session.id, sprite: options.sprite });
   }
 }
 

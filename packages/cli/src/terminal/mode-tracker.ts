@@ -12,7 +12,7 @@ const actions = new Set([1048]);
 /** Most modes remembered; a program that sets more is not a terminal program. */
 const maxModes = 256;
 
-/** Kitty's keyboard protocol on one screen: flags pushed, and flags set. */
+/** Kitty's keyboard protocol on one screen: flags of the levels pushed, and flags set below them. */
 interface Keyboard {
   pushed: string[];
   set: string;
@@ -154,8 +154,7 @@ export class ModeTracker {
         this.#keyboard.pushed.splice(-Math.max(1, numbers[0] ?? 1));
         return;
       case '=u':
-        this.#keyboard.set = (numbers[0] ?? 0) === 0 ? '' : params;
-        return;
+        return this.#setKeys((numbers[0] ?? 0) === 0 ? '' : params);
       case 't':
         if (numbers[0] === 22 && numbers[1] !== 1) this.#titles = Math.min(10, this.#titles + 1);
         if (numbers[0] === 23 && numbers[1] !== 1) this.#titles = Math.max(0, this.#titles - 1);
@@ -203,16 +202,21 @@ export class ModeTracker {
     return this.#keyboards[this.#isAlternate ? 'alternate' : 'main'];
   }
 
+  /** Flags set on a pushed level go with it; below that they stay. */
+  #setKeys(flags: string): void {
+    const { pushed } = this.#keyboard;
+    if (pushed.length > 0) pushed[pushed.length - 1] = flags;
+    else this.#keyboard.set = flags;
+  }
+
   #keyboardBack(screen: 'main' | 'alternate'): string {
     const { pushed, set } = this.#keyboards[screen];
-    // Popping brings back what was below, set flags included.
-    if (pushed.length > 0) return `\x1b[<${pushed.length}u`;
-    return set === '' ? '' : '\x1b[=0u';
+    return (pushed.length > 0 ? `\x1b[<${pushed.length}u` : '') + (set === '' ? '' : '\x1b[=0u');
   }
 
   #keyboardAgain(screen: 'main' | 'alternate'): string {
     const { pushed, set } = this.#keyboards[screen];
-    return pushed.map((flags) => `\x1b[>${flags}u`).join('') + (set === '' ? '' : `\x1b[=${set}u`);
+    return (set === '' ? '' : `\x1b[=${set}u`) + pushed.map((flags) => `\x1b[>${flags}u`).join('');
   }
 
   #softReset(): void {

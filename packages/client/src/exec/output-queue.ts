@@ -38,7 +38,8 @@ export class OutputQueue implements AsyncIterable<OutputChunk> {
   end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#error = error === undefined || error instanceof Error ? error : new Error('the session was aborted', { cause: error });
+    this.#error =
+      error === undefined || error instanceof Error ? error : new Error('the session was aborted', { cause: error });
     this.#wake?.();
   }
 
