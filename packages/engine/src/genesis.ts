@@ -35,8 +35,27 @@ export class GenesisLibrary {
   }
 
   async #find(key: string, build: () => Promise<Snapshot>): Promise<Snapshot> {
-    const ready = await this.#deps.store.genesis(key);
-    return ready && (await this.#deps.store.damage(ready)) === undefined ? ready : build();
+    const { store, log } = this.#deps;
+    const found = await this.#ready(key);
+    if (found === undefined) return build();
+    if (typeof found !== 'string') return found;
+    log.warn({ key, damage: found }, 'a damaged genesis is booted anew');
+    await store.removeGenesis(key);
+    return build();
+  }
+
+  /** A genesis that is there and whole; what is wrong with one that is not; undefined when there is none. */
+  async #ready(key: string): Promise<Snapshot | string | undefined> {
+    const { store } = this.#deps;
+    try {
+      const genesis = await store.genesis(key);
+      return genesis && ((await store.damage(genesis)) ?? genesis);
+    } catch (error) {
+      const failure = SylphError.from(error);
+      // The store's word for a damaged manifest; anything else is the host's trouble.
+      if (failure.code === 'vm_failed') return failure.message;
+      throw failure;
+    }
   }
 
   async #build(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {

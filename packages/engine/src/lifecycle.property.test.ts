@@ -106,7 +106,6 @@ describe('random commands, deaths and failures', () => {
           if (crash && commands.length === 3) {
             await settled(commands[0]?.do.length);
             daemon.crash();
-            for (const machine of on.world.machines.alive()) if (machine.spriteId.startsWith('genesis-')) machine.end('died', 'left over');
             await on.reboot();
           } else await results;
           await settled();

@@ -46,8 +46,6 @@ describe('a daemon killed', () => {
       if (point.startsWith('start.')) await on.suspend('one');
       on.daemon.dieAt(point);
       await on.dieDuring(commands[point](on));
-      // No interface of the engine's leads to the VM of a genesis whose daemon died: it is left to the host.
-      for (const machine of on.world.machines.alive()) if (machine.spriteId.startsWith('genesis-')) machine.end('died', 'left over');
       await on.consistent();
       const after = afterwards[point] ?? { memory: 'present', disk: 'present', sessions: ['1'] };
       if (after === 'gone') {

@@ -45,6 +45,7 @@ export class Sprites implements SpriteService {
     const { store, repository } = this.#deps;
     const sprites = new Set<string>();
     for await (const id of repository.spriteIds()) sprites.add(id);
+    for (const dir of await store.genesisVmDirs()) await (await this.#deps.driver.adopt(dir.path))?.end();
     const { notices } = await store.sweep({ sprites, checkpoints: async (id) => new Set((await repository.checkpoints(id)).map((row) => row.id)) });
     const left = (await repository.awakeSprites()).values();
     await Promise.all(

@@ -151,6 +151,8 @@ async function endVms(dataDir: string): Promise<void> {
 
 /** Processes of QEMU that work below a directory. */
 export async function vmsBelow(directory: string): Promise<number[]> {
+  // The kernel tells working directories without symbolic links.
+  const below = await fs.realpath(directory).catch(() => directory);
   const found: number[] = [];
   for (const name of await fs.readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -158,7 +160,7 @@ export async function vmsBelow(directory: string): Promise<number[]> {
     const exe = await fs.readlink(`/proc/${name}/exe`).catch(() => '');
     if (!exe.includes('qemu-system')) continue;
     const cwd = await fs.readlink(`/proc/${name}/cwd`).catch(() => '');
-    if (cwd.startsWith(`${directory}/`)) found.push(Number(name));
+    if (cwd.startsWith(`${below}/`)) found.push(Number(name));
   }
   return found;
 }

@@ -25,6 +25,14 @@ export class MemoryStore implements PoolStore {
     return this.#draft('genesis', `genesis/${key}`);
   }
 
+  async removeGenesis(key: string): Promise<void> {
+    this.#files.removeTree(`genesis/${key}`);
+  }
+
+  async genesisVmDirs(): Promise<VmDir[]> {
+    return this.#files.entries('transient').map((name) => ({ path: `transient/${name}`, number: 0 }));
+  }
+
   async openGenesisVm(source: BootSource, manifest: SnapshotManifest): Promise<VmDir> {
     const path = `transient/new-${++drafts}`;
     this.#files.write(`${path}/disk`, `image ${source.imageDigest}`);

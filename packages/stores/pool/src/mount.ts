@@ -32,14 +32,18 @@ export async function openPool(dataDir: string): Promise<OpenPool> {
   const notices = loop ? [] : [await createPoolFile(file)];
   if (!(await isMounted(root))) await mountPoolFile(file, root);
   notices.push(...(await growPoolFile(file, root)));
-  if (!(await canReflink(root))) throw new SylphError('host_unfit', `${file} is mounted, but files on it cannot be reflinked`, { hint: 'Recreate it with mkfs.xfs -m reflink=1, or use a data directory on XFS or btrfs.' });
+  if (!(await canReflink(root)))
+    throw new SylphError('host_unfit', `${file} is mounted, but files on it cannot be reflinked`, {
+      hint: 'Recreate it with mkfs.xfs -m reflink=1, or use a data directory on XFS or btrfs.',
+    });
   await fs.chmod(root, 0o711);
   return { root, kind: 'loop', notices };
 }
 
 /** Unmounts a loop-mounted pool. Nothing to do for a directory. */
 export async function closePool(pool: Pick<OpenPool, 'root' | 'kind'>): Promise<void> {
-  if (pool.kind === 'loop' && (await isMounted(pool.root))) await command('umount', [pool.root], 'the pool could not be unmounted');
+  if (pool.kind === 'loop' && (await isMounted(pool.root)))
+    await command('umount', [pool.root], 'the pool could not be unmounted');
 }
 
 /** Detects reflinks by doing one. */
@@ -68,9 +72,13 @@ export async function isMounted(directory: string): Promise<boolean> {
 async function createPoolFile(file: string): Promise<string> {
   const wanted = await affordableBytes(path.dirname(file));
   if (wanted < minPoolBytes) {
-    throw new SylphError('host_unfit', `${path.dirname(file)} has no file system with reflinks and too little free space for a pool file`, {
-      hint: `Free at least ${Math.ceil(minPoolBytes / shareOfFreeSpace / 2 ** 30)} GiB, or use a data directory on XFS or btrfs.`,
-    });
+    throw new SylphError(
+      'host_unfit',
+      `${path.dirname(file)} has no file system with reflinks and too little free space for a pool file`,
+      {
+        hint: `Free at least ${Math.ceil(minPoolBytes / shareOfFreeSpace / 2 ** 30)} GiB, or use a data directory on XFS or btrfs.`,
+      },
+    );
   }
   const building = `${file}.new`;
   await fs.rm(building, { force: true });
@@ -84,7 +92,13 @@ async function createPoolFile(file: string): Promise<string> {
 
 async function mountPoolFile(file: string, root: string): Promise<void> {
   // Direct I/O on the loop device: the same speed without caching every byte twice.
-  const device = (await command('losetup', ['--find', '--show', '--direct-io=on', file], 'the pool file could not be attached to a loop device')).trim();
+  const device = (
+    await command(
+      'losetup',
+      ['--find', '--show', '--direct-io=on', file],
+      'the pool file could not be attached to a loop device',
+    )
+  ).trim();
   try {
     await command('mount', ['-t', 'xfs', '-o', 'noatime,discard', device, root], 'the pool file could not be mounted');
   } finally {
@@ -99,7 +113,9 @@ async function growPoolFile(file: string, root: string): Promise<string[]> {
   const wanted = stat.blocks * 512 + (await affordableBytes(path.dirname(file)));
   if (wanted < stat.size * 1.1) return [];
   await fs.truncate(file, wanted);
-  const device = (await command('findmnt', ['--noheadings', '--output', 'SOURCE', root], 'the loop device of the pool was not found')).trim();
+  const device = (
+    await command('findmnt', ['--noheadings', '--output', 'SOURCE', root], 'the loop device of the pool was not found')
+  ).trim();
   await command('losetup', ['--set-capacity', device], 'the loop device of the pool could not be enlarged');
   await command('xfs_growfs', [root], 'the pool could not be enlarged');
   return [`enlarged the pool to ${Math.floor(wanted / 2 ** 30)} GiB`];

@@ -35,12 +35,18 @@ export async function readManifest(directory: string): Promise<SnapshotManifest 
 }
 
 function damaged(directory: string, why: string, cause?: unknown): SylphError {
-  return new SylphError('vm_failed', `the manifest of ${path.basename(directory)} is damaged: ${why}`, { cause, context: { directory } });
+  return new SylphError('vm_failed', `the manifest of ${path.basename(directory)} is damaged: ${why}`, {
+    cause,
+    context: { directory },
+  });
 }
 
 /** Writes a manifest into a directory under construction. */
 export async function writeManifest(directory: string, manifest: SnapshotManifest): Promise<void> {
-  await writeSynced(path.join(directory, manifestName), `${JSON.stringify(snapshotManifest.parse(manifest), null, 2)}\n`);
+  await writeSynced(
+    path.join(directory, manifestName),
+    `${JSON.stringify(snapshotManifest.parse(manifest), null, 2)}\n`,
+  );
 }
 
 /** Builds a snapshot beside its place and renames it in. */
@@ -107,7 +113,8 @@ export async function copyJournals(from: string, to: string): Promise<void> {
   await fs.mkdir(to, { recursive: true, mode: 0o700 });
   for (const session of sessions) {
     await fs.mkdir(path.join(to, session), { mode: 0o700 });
-    for (const file of await entries(path.join(from, session))) await reflink(path.join(from, session, file), path.join(to, session, file));
+    for (const file of await entries(path.join(from, session)))
+      await reflink(path.join(from, session, file), path.join(to, session, file));
   }
 }
 
@@ -120,10 +127,13 @@ export async function findDamage(snapshot: Snapshot): Promise<string | undefined
       (stat) => stat.size,
       () => -1,
     );
-    if (size !== wanted) return size < 0 ? `its file ${name} is missing` : `its file ${name} has ${size} bytes instead of ${wanted}`;
+    if (size !== wanted)
+      return size < 0 ? `its file ${name} is missing` : `its file ${name} has ${size} bytes instead of ${wanted}`;
   }
   if (manifest.kind === 'memory' && manifest.devSha256 !== undefined) {
-    const hash = createHash('sha256').update(await fs.readFile(path.join(snapshot.path, 'dev'))).digest('hex');
+    const hash = createHash('sha256')
+      .update(await fs.readFile(path.join(snapshot.path, 'dev')))
+      .digest('hex');
     if (hash !== manifest.devSha256) return 'its device state does not have the hash it was saved with';
   }
   return undefined;

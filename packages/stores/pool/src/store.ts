@@ -5,9 +5,18 @@ import { promisify } from 'node:util';
 import type { BootSource, PoolStore, Snapshot, SnapshotDraft, SweepReport, VmDir } from '@sylph/engine';
 import type { CheckpointId, Digest, SnapshotManifest, SpriteId } from '@sylph/model';
 import { SylphError } from '@sylph/model';
-import { allocated, entries, guardSpace, reflink, syncDirectory } from './files.ts';
+import { allocated, entries, exists, guardSpace, reflink, syncDirectory } from './files.ts';
 import { Layout } from './layout.ts';
-import { copyJournals, copySnapshotFiles, Draft, findDamage, linkAll, readManifest, readSnapshot, writeManifest } from './snapshots.ts';
+import {
+  copyJournals,
+  copySnapshotFiles,
+  Draft,
+  findDamage,
+  linkAll,
+  readManifest,
+  readSnapshot,
+  writeManifest,
+} from './snapshots.ts';
 import { sweep } from './sweep.ts';
 import { temporaryName, Trash, unfinishedPrefix } from './trash.ts';
 
@@ -32,6 +41,16 @@ export class PoolDirectory implements PoolStore {
 
   draftGenesis(key: string): Promise<SnapshotDraft> {
     return Draft.open(this.layout.genesis, path.join(this.layout.genesis, key));
+  }
+
+  async removeGenesis(key: string): Promise<void> {
+    await this.#trash.remove(path.join(this.layout.genesis, key), { sync: true });
+  }
+
+  async genesisVmDirs(): Promise<VmDir[]> {
+    const directories = (await entries(this.layout.transient)).map((name) => path.join(this.layout.transient, name));
+    const working = await Promise.all(directories.map((directory) => exists(path.join(directory, 'run'))));
+    return directories.filter((_, index) => working[index]).map((directory) => ({ path: directory, number: 0 }));
   }
 
   async openGenesisVm(source: BootSource, manifest: SnapshotManifest, uid: number): Promise<VmDir> {
@@ -87,7 +106,11 @@ export class PoolDirectory implements PoolStore {
     return this.layout.sessions(id);
   }
 
-  async openVm(id: SpriteId, snapshot: Snapshot, options: { uid: number; memory: boolean; guestDigest?: Digest }): Promise<VmDir> {
+  async openVm(
+    id: SpriteId,
+    snapshot: Snapshot,
+    options: { uid: number; memory: boolean; guestDigest?: Digest },
+  ): Promise<VmDir> {
     const number = ((await this.vmDirs(id)).at(-1)?.number ?? 0) + 1;
     const { manifest } = snapshot;
     const guestDigest = options.guestDigest ?? manifest.guest.digest;
@@ -158,7 +181,10 @@ export class PoolDirectory implements PoolStore {
     return Draft.open(this.layout.transient, undefined);
   }
 
-  sweep(known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport> {
+  sweep(known: {
+    sprites: ReadonlySet<string>;
+    checkpoints(id: SpriteId): Promise<ReadonlySet<string>>;
+  }): Promise<SweepReport> {
     return sweep(this.layout, known);
   }
 
@@ -176,7 +202,12 @@ export class PoolDirectory implements PoolStore {
   }
 
   /** Builds a working directory beside its place, gives it to the VM's user and renames it in. */
-  async #buildVm(parent: string, number: number, uid: number, fill: (directory: string) => Promise<void>): Promise<VmDir> {
+  async #buildVm(
+    parent: string,
+    number: number,
+    uid: number,
+    fill: (directory: string) => Promise<void>,
+  ): Promise<VmDir> {
     return guardSpace('starting the VM', async () => {
       const building = path.join(parent, temporaryName(unfinishedPrefix));
       try {
@@ -185,7 +216,12 @@ export class PoolDirectory implements PoolStore {
         const disk = path.join(building, 'disk');
         const runDirectory = path.join(building, 'run');
         await fs.mkdir(runDirectory, { mode: 0o700 });
-        await Promise.all([fs.chown(disk, uid, uid), fs.chmod(disk, 0o600), fs.chown(runDirectory, uid, uid), fs.chown(building, 0, uid)]);
+        await Promise.all([
+          fs.chown(disk, uid, uid),
+          fs.chmod(disk, 0o600),
+          fs.chown(runDirectory, uid, uid),
+          fs.chown(building, 0, uid),
+        ]);
         await fs.chmod(building, 0o750);
         if (number === 0) return { path: building, number };
         const place = path.join(parent, `vm-${number}`);
@@ -218,6 +254,9 @@ async function resizeDisk(disk: string, sizeBytes: number): Promise<void> {
     await run('resize2fs', ['-f', disk, `${sizeBytes / 1024}K`], { timeout: resizeTimeoutMs });
     if (sizeBytes < size) await fs.truncate(disk, sizeBytes);
   } catch (error) {
-    throw new SylphError('invalid_size', `the image does not fit a disk of ${sizeBytes / gib} GiB`, { cause: error, hint: 'Ask for a larger storage_gb.' });
+    throw new SylphError('invalid_size', `the image does not fit a disk of ${sizeBytes / gib} GiB`, {
+      cause: error,
+      hint: 'Ask for a larger storage_gb.',
+    });
   }
 }

@@ -10,7 +10,10 @@ import { removedPrefix, unfinishedPrefix } from './trash.ts';
 const parallel = 16;
 
 /** See `PoolStore.sweep`. */
-export async function sweep(layout: Layout, known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport> {
+export async function sweep(
+  layout: Layout,
+  known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> },
+): Promise<SweepReport> {
   const notices: string[] = [];
   let unfinished = 0;
   const tidy = async (directory: string): Promise<string[]> => {
@@ -42,7 +45,10 @@ export async function sweep(layout: Layout, known: { sprites: ReadonlySet<string
       notices.push(`removed checkpoint ${name} of ${id}: it was never acknowledged, or it was deleted`);
     }
   });
-  if (unfinished > 0) notices.push(`removed ${unfinished} unfinished or deleted ${unfinished === 1 ? 'directory' : 'directories'} of an earlier run`);
+  if (unfinished > 0)
+    notices.push(
+      `removed ${unfinished} unfinished or deleted ${unfinished === 1 ? 'directory' : 'directories'} of an earlier run`,
+    );
   return { notices };
 }
 
