@@ -6,10 +6,8 @@ parts=${*:-agent unit vm}
 bash scripts/setup.sh
 results=$cache/logs
 mkdir -p "$results"
-# A file that takes longer hangs. VM suites boot under emulation.
+# A file that takes longer hangs. VM suites boot under emulation; they run one after another, for each checks that it leaves nothing behind.
 unit_timeout_ms=120000 vm_timeout_ms=900000
-# Emulated VMs fill two cores each; more at once would only wait for each other.
-vm_concurrency=${SYLPH_TEST_CONCURRENCY:-2}
 summary=()
 
 # part NAME COMMAND…: runs one part and notes how it went.
@@ -50,7 +48,7 @@ unit_tests() {
 vm_tests() {
   local files
   mapfile -t files < <(git ls-files --cached --others --exclude-standard 'packages/testkit/src/suites/*.test.ts')
-  node_tests vm --test-timeout=$vm_timeout_ms --test-concurrency="$vm_concurrency" --test-global-setup=packages/testkit/src/global-setup.ts "${files[@]}"
+  node_tests vm --test-timeout=$vm_timeout_ms --test-concurrency=1 --test-global-setup=packages/testkit/src/global-setup.ts "${files[@]}"
 }
 
 failed=0

@@ -19,7 +19,7 @@ async function footprint(): Promise<Footprint> {
   const mounts = (await fs.readFile('/proc/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
   return {
     vms: (await vmsBelow(testPool)).map(String),
-    mounts: mounts.filter((mount) => mount.startsWith('/tmp/') || mount.includes('sylph')),
+    mounts: mounts.filter((mount) => mount.startsWith(`${testPool}/`)),
     dataDirs: (await fs.readdir(testPool).catch(() => [])).filter((name) => name.startsWith(`run-`)),
     handles: process.getActiveResourcesInfo().filter((name) => !ownHandles.has(name)),
   };
