@@ -394,6 +394,7 @@ describe('for people', () => {
     fixture.server.sprites.clear();
     assert.match((await run('list')).stdout.toString(), /sylph create/);
     fixture.server.addSprite('one');
+    await fixture.server.endSessions();
     assert.match((await run('checkpoint', 'list', '-s', 'one')).stdout.toString(), /sylph checkpoint create/);
     assert.match((await run('sessions', 'list', '-s', 'one')).stdout.toString(), /sylph console/);
   });

@@ -111,7 +111,7 @@ async function sorted(client: SylphClient, prefix: string | undefined): Promise<
   return Array.fromAsync(client.sprites.list({ prefix }));
 }
 
-function spriteTable(prefix: string | undefined): (sprites: Sprite[]) => string {
+function spriteTable(prefix: string | undefined): (sprites: Sprite[]) => string | Promise<string> {
   return (sprites) => {
     if (sprites.length === 0)
       return prefix === undefined

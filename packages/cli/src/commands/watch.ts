@@ -9,7 +9,7 @@ const maxFailures = 10;
 export async function watchList<T>(
   context: Context,
   read: () => Promise<T>,
-  human: (value: T) => string,
+  human: (value: T) => string | Promise<string>,
 ): Promise<never> {
   let last: string | undefined;
   for (let failures = 0; ; await sleep(pollMs)) {
@@ -20,7 +20,7 @@ export async function watchList<T>(
       // Ages change by themselves: a terminal is redrawn every time.
       if (text === last && !redraws(context)) continue;
       last = text;
-      await context.out.result(value, () => `${redraws(context) ? '\x1b[H\x1b[2J' : ''}${human(value)}`);
+      await context.out.result(value, async () => `${redraws(context) ? '\x1b[H\x1b[2J' : ''}${await human(value)}`);
     } catch (thrown) {
       // The first reading tells at once what is wrong.
       if (last === undefined || ++failures >= maxFailures) throw thrown;

@@ -11,8 +11,8 @@ export class Output {
   }
 
   /** The result of a command: `value` for programs, `human` for people. */
-  result(value: unknown, human: () => string): Promise<void> {
-    return writeTo(process.stdout, this.json ? `${JSON.stringify(value)}\n` : human());
+  async result(value: unknown, human: () => string | Promise<string>): Promise<void> {
+    await writeTo(process.stdout, this.json ? `${JSON.stringify(value)}\n` : await human());
   }
 
   /** A remark for people, on stderr. */

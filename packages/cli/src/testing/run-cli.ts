@@ -33,6 +33,8 @@ export class CliFixture implements AsyncDisposable {
       SYLPH_TOKEN: server.token,
       TERM: 'xterm-256color',
       LANG: 'C.UTF-8',
+      // As the launcher does: the tests start the program some hundred times.
+      NODE_COMPILE_CACHE: join(home, 'compiled'),
     };
   }
 

@@ -109,11 +109,16 @@ export class FakeServer implements AsyncDisposable {
     return sprite;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Kills what still runs. */
+  async endSessions(): Promise<void> {
     for (const session of this.sessions.values()) {
       if (session.exitCode === undefined && session.pid > 0) session.signal('KILL');
       await session.exited;
     }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.endSessions();
     for (const socket of this.#sockets) socket.destroy();
     this.#http.close();
     await once(this.#http, 'close');

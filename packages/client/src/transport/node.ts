@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { timeoutError } from '../deadline.ts';
 import { ClientError, connectionFailed, errorFromAnswer } from '../errors.ts';
 import { postChunked } from './chunked-post.ts';
@@ -16,7 +16,9 @@ const maxRefusalBytes = 64 * 1024;
 /** Sockets of Node: unlike the browsers' they send headers, can be paused, and show why an upgrade was refused. */
 export const nodeTransport: Transport = { connect, postChunked };
 
-function connect(options: ConnectOptions): Promise<Socket> {
+async function connect(options: ConnectOptions): Promise<Socket> {
+  // Loaded by those who need it: most commands are plain requests.
+  const { WebSocket } = await import('ws');
   return new Promise((resolve, reject) => {
     if (options.signal.aborted) return reject(options.signal.reason);
     const url = new URL(options.url);
@@ -80,7 +82,7 @@ function connect(options: ConnectOptions): Promise<Socket> {
 }
 
 function socketOf(ws: WebSocket): Socket {
-  const open = (): boolean => ws.readyState === WebSocket.OPEN;
+  const open = (): boolean => ws.readyState === ws.OPEN;
   const closed = new Promise<void>((resolve) => ws.once('close', () => resolve()));
   return {
     send(data) {

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const launcher = fileURLToPath(new URL('../../../bin/sylph', import.meta.url));
+const run = promisify(execFile);
+let dir: string;
+
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sylph launcher-'));
+});
+after(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+test("the launcher works from anywhere, also through links, and with the project's own Node", async () => {
+  await mkdir(join(dir, 'bin'));
+  await symlink(launcher, join(dir, 'bin/direct'));
+  await symlink('direct', join(dir, 'bin/relative'));
+  await symlink('../bin/relative', join(dir, 'bin/again'));
+  for (const path of [launcher, ...['direct', 'relative', 'again'].map((name) => join(dir, 'bin', name))]) {
+    const { stdout } = await run(path, ['version', '--json'], { cwd: '/', env: { PATH: '/usr/bin:/bin', HOME: dir } });
+    assert.match((JSON.parse(stdout) as { node: string }).node, /^v26\./);
+  }
+});
