@@ -39,7 +39,12 @@ const fewest = 2;
 /**
  * Runs pairs, product and floor in turn, each first every other time: what the machine does meanwhile hits both alike. Returns how many ran.
  */
-export async function pairs(bench: Bench, { times, limitMs }: Repetition, ours: (index: number) => Promise<void>, floor: (index: number) => Promise<void>): Promise<void> {
+export async function pairs(
+  bench: Bench,
+  { times, limitMs }: Repetition,
+  ours: (index: number) => Promise<void>,
+  floor: (index: number) => Promise<void>,
+): Promise<void> {
   const wanted = bench.quick ? Math.max(Math.ceil(times / 5), fewest) : times;
   const end = performance.now() + (bench.quick ? limitMs / 6 : limitMs);
   for (let index = 0; index < wanted && (index < fewest || performance.now() < end); index++) {

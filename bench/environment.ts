@@ -2,15 +2,21 @@ import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { SylphClient } from '@sylph/client';
-import { sylphd, TestDaemon } from '@sylph/testkit';
 import type { Bench } from './bench.ts';
-import { buildFloorGuest, buildGo, captureStopped, FloorVm, type FloorMachine, type FloorSnapshot } from './floor/index.ts';
+import {
+  buildFloorGuest,
+  buildGo,
+  captureStopped,
+  FloorVm,
+  type FloorMachine,
+  type FloorSnapshot,
+} from './floor/index.ts';
 import { shell } from './floor/shell.ts';
+import { BenchDaemon } from './product/daemon.ts';
 
 /** Sparse size of the file system everything happens on. */
 const poolBytes = 60 * 2 ** 30;
 const bootDeadlineMs = 60_000;
-const imageDeadlineMs = 20 * 60_000;
 
 /** A file system of its own with a daemon and bare VMs side by side on it. Dispose: ends them, unmounts and removes it. */
 export class Environment implements AsyncDisposable {
@@ -24,15 +30,18 @@ export class Environment implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async open(options: { quick: boolean; say: (text: string) => void; signal: AbortSignal }): Promise<Environment> {
+  static async open(options: {
+    quick: boolean;
+    say: (text: string) => void;
+    signal: AbortSignal;
+  }): Promise<Environment> {
     const { quick, say, signal } = options;
     await using stack = new AsyncDisposableStack();
     const pool = await mountPool(stack);
     say('starting a daemon and its image');
     const dataDir = path.join(pool, 'data');
     await fs.mkdir(dataDir, { mode: 0o711 });
-    await shell(process.execPath, [sylphd, 'image', 'build', 'minimal', '--data-dir', dataDir], { timeoutMs: imageDeadlineMs });
-    const daemon = stack.use(await TestDaemon.start({ dataDir, settings: { 'log-level': 'info', 'idle-timeout': '0' } }));
+    const daemon = stack.use(await BenchDaemon.start(dataDir));
     const client = new SylphClient({ baseUrl: daemon.url, token: daemon.token });
     say('booting the VM sprites start from');
     const { config } = await client.sprites.create({ name: 'bench-first' });
@@ -40,7 +49,11 @@ export class Environment implements AsyncDisposable {
     const { accelerator } = await client.host();
     say('booting the VM the floor starts from');
     const poolDir = path.join(dataDir, 'pool');
-    const floor = await floorMachine(pool, poolDir, { cpus: config.cpus, ramMib: config.ram_mb, accelerator: accelerator.kind });
+    const floor = await floorMachine(pool, poolDir, {
+      cpus: config.cpus,
+      ramMib: config.ram_mb,
+      accelerator: accelerator.kind,
+    });
     stack.defer(async () => void (await Promise.all([...floor.live].map((vm) => vm[Symbol.asyncDispose]()))));
     const genesis = await floorGenesis(floor);
     const probe = await fs.readFile(await buildGo(path.join(import.meta.dirname, 'probe'), path.join(pool, 'probe')));
@@ -78,15 +91,26 @@ async function mountPool(stack: AsyncDisposableStack): Promise<string> {
   return pool;
 }
 
-async function floorMachine(pool: string, poolDir: string, shape: Pick<FloorMachine, 'cpus' | 'ramMib' | 'accelerator'>): Promise<FloorMachine> {
+async function floorMachine(
+  pool: string,
+  poolDir: string,
+  shape: Pick<FloorMachine, 'cpus' | 'ramMib' | 'accelerator'>,
+): Promise<FloorMachine> {
   const dir = path.join(pool, 'floor');
   await fs.mkdir(dir);
   const only = async (shelf: string): Promise<string> => {
-    const [name, ...others] = (await fs.readdir(path.join(poolDir, shelf))).filter((entry) => /^[0-9a-f]{64}$/.test(entry));
-    if (name === undefined || others.length > 0) throw new Error(`one directory was expected in ${path.join(poolDir, shelf)}`);
+    const [name, ...others] = (await fs.readdir(path.join(poolDir, shelf))).filter((entry) =>
+      /^[0-9a-f]{64}$/.test(entry),
+    );
+    if (name === undefined || others.length > 0)
+      throw new Error(`one directory was expected in ${path.join(poolDir, shelf)}`);
     return path.join(poolDir, shelf, name);
   };
-  const guest = await buildFloorGuest({ guestDir: await only('guests'), disk: path.join(await only('images'), 'rootfs.img'), outDir: pool });
+  const guest = await buildFloorGuest({
+    guestDir: await only('guests'),
+    disk: path.join(await only('images'), 'rootfs.img'),
+    outDir: pool,
+  });
   return { dir, guest, live: new Set(), ...shape };
 }
 
@@ -100,4 +124,3 @@ async function floorGenesis(floor: FloorMachine): Promise<FloorSnapshot> {
   await captureStopped(vm, floor.ramMib, snapshot);
   return snapshot;
 }
-

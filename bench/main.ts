@@ -19,7 +19,8 @@ import { missed, renderTable } from './report/table.ts';
 
 /** Aborted by the first Ctrl+C or SIGTERM: the pair that runs is finished, everything is taken down, what was measured is printed. */
 const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
 
 const figures: Figure[] = [create, exec, attach, sleepAndWake, rest, restore, fork, stream, checkpoint];
 
@@ -27,12 +28,15 @@ const figures: Figure[] = [create, exec, attach, sleepAndWake, rest, restore, fo
 async function main(options: BenchOptions): Promise<number> {
   const began = performance.now();
   const startedAt = new Date().toISOString();
-  const say = (text: string): void => console.error(`${String(Math.round((performance.now() - began) / 1000)).padStart(4)} s  ${text}`);
+  const say = (text: string): void =>
+    console.error(`${String(Math.round((performance.now() - began) / 1000)).padStart(4)} s  ${text}`);
   const rows: Row[] = [];
   const failures: { figure: string; reason: string }[] = [];
   await using environment = await Environment.open({ quick: options.quick, say, signal: interrupted.signal });
   const machine = await machineFacts(environment.accelerator);
-  for (const { name, measure } of figures.filter((figure) => options.only.length === 0 || options.only.includes(figure.name))) {
+  for (const { name, measure } of figures.filter(
+    (figure) => options.only.length === 0 || options.only.includes(figure.name),
+  )) {
     if (interrupted.signal.aborted) break;
     say(name);
     try {
@@ -43,12 +47,22 @@ async function main(options: BenchOptions): Promise<number> {
     }
   }
   const durationS = Math.round((performance.now() - began) / 1000);
-  console.log(`${machine.cpu}, ${machine.cpus} CPUs, Linux ${machine.kernel}, QEMU ${machine.qemu} (${machine.accelerator}), ${startedAt}, ${durationS} s, load ${machine.loadAverage}`);
+  console.log(
+    `${machine.cpu}, ${machine.cpus} CPUs, Linux ${machine.kernel}, QEMU ${machine.qemu} (${machine.accelerator}), ${startedAt}, ${durationS} s, load ${machine.loadAverage}`,
+  );
   console.log(renderTable(rows));
   const misses = missed(rows);
-  console.log(misses.length === 0 ? '\nEvery target that was measured is met.' : `\nMissed: ${misses.map(({ title, target }) => `${title} (${target?.text})`).join('; ')}.`);
+  console.log(
+    misses.length === 0
+      ? '\nEvery target that was measured is met.'
+      : `\nMissed: ${misses.map(({ title, target }) => `${title} (${target?.text})`).join('; ')}.`,
+  );
   for (const { figure, reason } of failures) console.log(`Not measured: ${figure}: ${reason}`);
-  if (options.json !== undefined) await fs.writeFile(options.json, renderJson(rows, { machine, startedAt, durationS, quick: options.quick, failures }));
+  if (options.json !== undefined)
+    await fs.writeFile(
+      options.json,
+      renderJson(rows, { machine, startedAt, durationS, quick: options.quick, failures }),
+    );
   return failures.length === 0 ? 0 : 1;
 }
 

@@ -16,7 +16,15 @@ Usage: npm run bench [-- --json FILE] [--only NAME,…] [--quick]`;
 
 /** Reads the command line. Throws on what it does not know; undefined asks for {@link usage}. */
 export function readOptions(args: string[], figures: readonly string[]): BenchOptions | undefined {
-  const { values } = parseArgs({ args, options: { json: { type: 'string' }, only: { type: 'string' }, quick: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } });
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: 'string' },
+      only: { type: 'string' },
+      quick: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
   if (values.help) return undefined;
   const only = values.only?.split(',').filter((name) => name !== '') ?? [];
   const unknown = only.filter((name) => !figures.includes(name));

@@ -15,7 +15,13 @@ export const attach: Figure = {
     session.detach();
     await session.exit.catch(() => undefined); // detached on purpose
     const agent = await vm.agent();
-    const id = (await agent.request('POST', '/start', command.map((word) => ['argv', word]))).text;
+    const id = (
+      await agent.request(
+        'POST',
+        '/start',
+        command.map((word) => ['argv', word]),
+      )
+    ).text;
     while ((await agent.request('GET', '/attach', [['id', id]])).sizeBytes === 0);
     const [ours, floor]: [number[], number[]] = [[], []];
     await pairs(
@@ -32,6 +38,14 @@ export const attach: Figure = {
         floor.push((await agent.request('GET', '/attach', [['id', id]])).firstByteAtMs - began);
       },
     );
-    return [{ title: 'attach to first output', unit: 'ms', ours, floor, floorDoes: 'one HTTP/2 request on a standing connection for the output kept in the guest, to its first byte' }];
+    return [
+      {
+        title: 'attach to first output',
+        unit: 'ms',
+        ours,
+        floor,
+        floorDoes: 'one HTTP/2 request on a standing connection for the output kept in the guest, to its first byte',
+      },
+    ];
   },
 };

@@ -32,7 +32,7 @@ async function measureSize(bench: Bench, megabytes: number): Promise<Row[]> {
   await using bare = await FloorSide.start(bench, megabytes);
   await pairs(
     bench,
-    { times: 12, limitMs: 55_000 },
+    { times: 12, limitMs: 50_000 },
     async () => {
       ours.push(await product.checkpoint());
     },
@@ -44,12 +44,39 @@ async function measureSize(bench: Bench, megabytes: number): Promise<Row[]> {
   );
   const title = `checkpoint, ${megabytes} MB changed`;
   const pick = (sides: Side[], key: 'totalMs' | 'stallMs' | 'frozenMs'): number[] => sides.map((side) => side[key]);
-  const migration = 'QEMU’s own live migration, split into a RAM file and device state without comparing pages, disk reflink';
+  const migration =
+    'QEMU’s own live migration, split into a RAM file and device state without comparing pages, disk reflink';
   return [
-    { title: `${title}: total`, unit: 'ms', ours: pick(ours, 'totalMs'), floor: pick(floor, 'totalMs'), floorDoes: `${migration}; fsync of all three` },
-    { title: `${title}: VM paused`, unit: 'ms', ours: pick(ours, 'frozenMs'), floor: pick(floor, 'frozenMs'), floorDoes: 'the same; how far the guest’s clock fell behind the host’s', target: atMost(15, 'ms') },
-    { title: `${title}: process stalled`, unit: 'ms', ours: pick(ours, 'stallMs'), floor: pick(floor, 'stallMs'), floorDoes: 'the same; longest time a process in the guest did not get on, waits of its virtual CPU for a busy host included' },
-    { title: `${title}: stalled anyway`, unit: 'ms', ours: [], floor: idle, floorDoes: 'as the line before, over as long a time without a checkpoint' },
+    {
+      title: `${title}: total`,
+      unit: 'ms',
+      ours: pick(ours, 'totalMs'),
+      floor: pick(floor, 'totalMs'),
+      floorDoes: `${migration}; fsync of all three`,
+    },
+    {
+      title: `${title}: VM paused`,
+      unit: 'ms',
+      ours: pick(ours, 'frozenMs'),
+      floor: pick(floor, 'frozenMs'),
+      floorDoes: 'the same; how far the guest’s clock fell behind the host’s',
+      target: atMost(15, 'ms'),
+    },
+    {
+      title: `${title}: process stalled`,
+      unit: 'ms',
+      ours: pick(ours, 'stallMs'),
+      floor: pick(floor, 'stallMs'),
+      floorDoes:
+        'the same; longest time a process in the guest did not get on, waits of its virtual CPU for a busy host included',
+    },
+    {
+      title: `${title}: stalled anyway`,
+      unit: 'ms',
+      ours: [],
+      floor: idle,
+      floorDoes: 'as the line before, over as long a time without a checkpoint',
+    },
   ];
 }
 
@@ -69,9 +96,15 @@ class ProductSide implements AsyncDisposable {
   static async start(bench: Bench, megabytes: number): Promise<ProductSide> {
     await using stack = new AsyncDisposableStack();
     const sprite = stack.use(await BenchSprite.create(bench, bench.unique('checkpoint')));
-    await bench.client.run(sprite.name, { cmd: ['sh', '-c', `cat > ${probePath} && chmod +x ${probePath}`], input: bench.probe });
+    await bench.client.run(sprite.name, {
+      cmd: ['sh', '-c', `cat > ${probePath} && chmod +x ${probePath}`],
+      input: bench.probe,
+    });
     const token = probeToken();
-    const session = await bench.client.exec(sprite.name, { cmd: [probePath, String(megabytes), token], maxRunAfterDisconnectMs: 0 });
+    const session = await bench.client.exec(sprite.name, {
+      cmd: [probePath, String(megabytes), token],
+      maxRunAfterDisconnectMs: 0,
+    });
     for await (const _ of session.output) break;
     session.detach();
     await session.exit.catch(() => undefined); // detached on purpose

@@ -10,7 +10,7 @@ export const create: Figure = {
     const [ours, floor]: [number[], number[]] = [[], []];
     await pairs(
       bench,
-      { times: 20, limitMs: 60_000 },
+      { times: 20, limitMs: 50_000 },
       async () => {
         const began = performance.now();
         await using sprite = await BenchSprite.create(bench, bench.unique('create'));
@@ -22,7 +22,8 @@ export const create: Figure = {
         floor.push((await vm.run(...firstOutputCommand)).firstByteAtMs - began);
       },
     );
-    const floorDoes = 'reflink the disk, start QEMU over RAM and devices of a prepared VM, cont, connect HTTP/2, run the command to its first output byte';
+    const floorDoes =
+      'reflink the disk, start QEMU over RAM and devices of a prepared VM, cont, connect HTTP/2, run the command to its first output byte';
     return [{ title: 'create to first output', unit: 'ms', ours, floor, floorDoes, target: timesFloor(1.5) }];
   },
 };

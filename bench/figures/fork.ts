@@ -7,7 +7,8 @@ import { BenchSprite, firstOutputAt, firstOutputCommand } from '../product/sprit
 import { timesFloor, type Row } from '../report/row.ts';
 
 const atOnce = 10;
-const startOne = 'reflink the disk, start QEMU over the snapshot, cont, connect HTTP/2, run the command to its first output byte';
+const startOne =
+  'reflink the disk, start QEMU over the snapshot, cont, connect HTTP/2, run the command to its first output byte';
 
 /** Forks to first output: one and ten at once from a checkpoint, one from the running sprite; and the memory of an awake one. */
 export const fork: Figure = {
@@ -23,7 +24,11 @@ export const fork: Figure = {
     await captureLive(vm, bench.floor.ramMib, snapshot);
     await using _removed = { [Symbol.asyncDispose]: () => fs.rm(snapshot.dir, { recursive: true }) };
     const source: Source = { sprite, checkpoint, vm, snapshot };
-    return [...(await measureOne(bench, source)), await measureMany(bench, source), await measureRunning(bench, source)];
+    return [
+      ...(await measureOne(bench, source)),
+      await measureMany(bench, source),
+      await measureRunning(bench, source),
+    ];
   },
 };
 
@@ -55,8 +60,21 @@ async function measureOne(bench: Bench, { sprite, checkpoint, snapshot }: Source
     },
   );
   return [
-    { title: 'fork of a checkpoint to first output', unit: 'ms', ours: samples.ours, floor: samples.floor, floorDoes: startOne, target: timesFloor(1.5) },
-    { title: 'memory of an awake fork', unit: 'MiB', ours: samples.oursMib, floor: samples.floorMib, floorDoes: 'Pss_Anon of the QEMU process after its first command' },
+    {
+      title: 'fork of a checkpoint to first output',
+      unit: 'ms',
+      ours: samples.ours,
+      floor: samples.floor,
+      floorDoes: startOne,
+      target: timesFloor(1.5),
+    },
+    {
+      title: 'memory of an awake fork',
+      unit: 'MiB',
+      ours: samples.oursMib,
+      floor: samples.floorMib,
+      floorDoes: 'Pss_Anon of the QEMU process after its first command',
+    },
   ];
 }
 
@@ -69,23 +87,36 @@ async function measureMany(bench: Bench, { sprite, checkpoint, snapshot }: Sourc
       const stem = bench.unique('ten');
       const began = performance.now();
       const made = await bench.client.sprites.fork(sprite.name, { name: stem, checkpoint, count: atOnce });
-      ours.push(...(await Promise.all(made.map(async ({ name }) => (await firstOutputAt(bench.client, name)) - began))));
+      ours.push(
+        ...(await Promise.all(made.map(async ({ name }) => (await firstOutputAt(bench.client, name)) - began))),
+      );
       await Promise.all(made.map(({ name }) => bench.client.sprites.delete(name)));
     },
     async () => {
       const began = performance.now();
       const made = await Promise.allSettled(Array.from({ length: atOnce }, () => floorFork(bench, snapshot, began)));
-      await Promise.all(made.map((one) => one.status === 'fulfilled' && one.value.vm[Symbol.asyncDispose]()));
+      for (const one of made) if (one.status === 'fulfilled') await one.value.vm[Symbol.asyncDispose]();
       for (const one of made) {
         if (one.status === 'rejected') throw one.reason;
         floor.push(one.value.tookMs);
       }
     },
   );
-  return { title: `fork, ${atOnce} at once, each to first output`, unit: 'ms', ours, floor, floorDoes: `${atOnce} times at once: ${startOne}`, target: timesFloor(1.5) };
+  return {
+    title: `fork, ${atOnce} at once, each to first output`,
+    unit: 'ms',
+    ours,
+    floor,
+    floorDoes: `${atOnce} times at once: ${startOne}`,
+    target: timesFloor(1.5),
+  };
 }
 
-async function floorFork(bench: Bench, snapshot: FloorSnapshot, began: number): Promise<{ vm: FloorVm; tookMs: number }> {
+async function floorFork(
+  bench: Bench,
+  snapshot: FloorSnapshot,
+  began: number,
+): Promise<{ vm: FloorVm; tookMs: number }> {
   await using stack = new AsyncDisposableStack();
   const vm = stack.use(await FloorVm.restore(bench.floor, bench.unique('fork'), snapshot));
   const tookMs = (await vm.run(...firstOutputCommand)).firstByteAtMs - began;
@@ -97,7 +128,7 @@ async function measureRunning(bench: Bench, { sprite, vm }: Source): Promise<Row
   const [ours, floor]: [number[], number[]] = [[], []];
   await pairs(
     bench,
-    { times: 6, limitMs: 45_000 },
+    { times: 6, limitMs: 35_000 },
     async () => {
       const name = bench.unique('live');
       const began = performance.now();
@@ -115,5 +146,12 @@ async function measureRunning(bench: Bench, { sprite, vm }: Source): Promise<Row
       await fs.rm(snapshot.dir, { recursive: true });
     },
   );
-  return { title: 'fork of a running sprite to first output', unit: 'ms', ours, floor, floorDoes: `QEMU’s live migration into the splitter, with fsync; then ${startOne}`, target: timesFloor(1.5) };
+  return {
+    title: 'fork of a running sprite to first output',
+    unit: 'ms',
+    ours,
+    floor,
+    floorDoes: `QEMU’s live migration into the splitter, with fsync; then ${startOne}`,
+    target: timesFloor(1.5),
+  };
 }

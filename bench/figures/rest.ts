@@ -12,7 +12,13 @@ const mega = 1e6;
 export const rest: Figure = {
   name: 'rest',
   async measure(bench) {
-    const samples = { processes: [] as number[], extra: [] as number[], changed: [] as number[], floorExtra: [] as number[], floorChanged: [] as number[] };
+    const samples = {
+      processes: [] as number[],
+      extra: [] as number[],
+      changed: [] as number[],
+      floorExtra: [] as number[],
+      floorChanged: [] as number[],
+    };
     const genesis = await genesisDir(bench);
     await pairs(
       bench,
@@ -42,9 +48,29 @@ export const rest: Figure = {
     );
     const unshared = 'blocks of disk, RAM and device files that no other file shares';
     return [
-      { title: 'processes of a sleeping sprite', unit: '', ours: samples.processes, floor: [], floorDoes: 'none', target: atMost(0, 'processes') },
-      { title: 'disk of a sleeping sprite beyond changes', unit: 'MB', ours: samples.extra, floor: samples.floorExtra, floorDoes: `${unshared}, less those that differ from the genesis`, target: atMost(2, 'MB') },
-      { title: 'disk of a sleeping sprite, changed pages', unit: 'MB', ours: samples.changed, floor: samples.floorChanged, floorDoes: 'pages and disk blocks that differ from the genesis, after one command' },
+      {
+        title: 'processes of a sleeping sprite',
+        unit: '',
+        ours: samples.processes,
+        floor: [],
+        floorDoes: 'none',
+        target: atMost(0, 'processes'),
+      },
+      {
+        title: 'disk of a sleeping sprite beyond changes',
+        unit: 'MB',
+        ours: samples.extra,
+        floor: samples.floorExtra,
+        floorDoes: `${unshared}, less those that differ from the genesis`,
+        target: atMost(2, 'MB'),
+      },
+      {
+        title: 'disk of a sleeping sprite, changed pages',
+        unit: 'MB',
+        ours: samples.changed,
+        floor: samples.floorChanged,
+        floorDoes: 'pages and disk blocks that differ from the genesis, after one command',
+      },
     ];
   },
 };

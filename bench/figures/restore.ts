@@ -21,7 +21,7 @@ export const restore: Figure = {
       await captureLive(vm, bench.floor.ramMib, past);
       await pairs(
         bench,
-        { times: 15, limitMs: 75_000 },
+        { times: 15, limitMs: 60_000 },
         async () => {
           const began = performance.now();
           await bench.client.checkpoints.restoreAndWait(sprite.name, id);
@@ -44,7 +44,8 @@ export const restore: Figure = {
       await vm[Symbol.asyncDispose]();
       await fs.rm(past.dir, { recursive: true, force: true });
     }
-    const floorDoes = 'stop and capture the present with fsync, quit, then reflink, start QEMU from the checkpoint, cont, connect HTTP/2, run the command to its first output byte';
+    const floorDoes =
+      'stop and capture the present with fsync, quit, then reflink, start QEMU from the checkpoint, cont, connect HTTP/2, run the command to its first output byte';
     return [{ title: 'restore to first output', unit: 'ms', ours, floor, floorDoes, target: timesFloor(1.5) }];
   },
 };

@@ -9,7 +9,12 @@ import { timesFloor } from '../report/row.ts';
 export const sleepAndWake: Figure = {
   name: 'sleep',
   async measure(bench) {
-    const samples = { suspend: [] as number[], wake: [] as number[], floorSuspend: [] as number[], floorWake: [] as number[] };
+    const samples = {
+      suspend: [] as number[],
+      wake: [] as number[],
+      floorSuspend: [] as number[],
+      floorWake: [] as number[],
+    };
     await using sprite = await BenchSprite.create(bench, bench.unique('sleep'));
     await sprite.firstOutputAt();
     let vm = await FloorVm.restore(bench.floor, bench.unique('sleep'), bench.genesis);
@@ -17,7 +22,7 @@ export const sleepAndWake: Figure = {
     try {
       await pairs(
         bench,
-        { times: 20, limitMs: 100_000 },
+        { times: 20, limitMs: 80_000 },
         async () => {
           const began = performance.now();
           await bench.client.sprites.suspend(sprite.name);
@@ -44,13 +49,20 @@ export const sleepAndWake: Figure = {
       await vm[Symbol.asyncDispose]();
     }
     return [
-      { title: 'suspend', unit: 'ms', ours: samples.suspend, floor: samples.floorSuspend, floorDoes: 'stop, device state, reflinks of disk and RAM, changed pages, fsync of all three, quit' },
+      {
+        title: 'suspend',
+        unit: 'ms',
+        ours: samples.suspend,
+        floor: samples.floorSuspend,
+        floorDoes: 'stop, device state, reflinks of disk and RAM, changed pages, fsync of all three, quit',
+      },
       {
         title: 'wake to first output',
         unit: 'ms',
         ours: samples.wake,
         floor: samples.floorWake,
-        floorDoes: 'reflink the disk, start QEMU over the captured RAM and devices, cont, connect HTTP/2, run the command to its first output byte',
+        floorDoes:
+          'reflink the disk, start QEMU over the captured RAM and devices, cont, connect HTTP/2, run the command to its first output byte',
         target: timesFloor(1.5),
       },
     ];

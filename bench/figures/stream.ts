@@ -18,7 +18,7 @@ export const stream: Figure = {
     };
     await pairs(
       bench,
-      { times: 7, limitMs: 60_000 },
+      { times: 7, limitMs: 40_000 },
       async () => {
         const began = performance.now();
         await using session = await bench.client.exec(sprite.name, { cmd: command });

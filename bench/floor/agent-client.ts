@@ -22,11 +22,15 @@ const greeting = Buffer.from('sylph bench v1\r\n');
 async function greet(socket: Socket, deadlineMs: number): Promise<void> {
   socket.write(greeting);
   let seen: Buffer = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(new Error(`the floor's agent did not answer within ${deadlineMs} ms`)), deadlineMs);
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`the floor's agent did not answer within ${deadlineMs} ms`)),
+    deadlineMs,
+  );
   try {
     await new Promise<void>((resolve, reject) => {
       const onReadable = (): void => {
-        for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) seen = Buffer.concat([seen, chunk]);
+        for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read())
+          seen = Buffer.concat([seen, chunk]);
         const at = seen.indexOf(greeting);
         if (at < 0) return;
         socket.off('readable', onReadable);
@@ -53,7 +57,10 @@ export class AgentClient {
   static async connect(path: string, deadlineMs: number): Promise<AgentClient> {
     const socket = await connectUnix(path, deadlineMs);
     await greet(socket, deadlineMs);
-    const session = http2.connect('http://guest', { createConnection: () => socket, settings: { initialWindowSize: 4 << 20, maxFrameSize: 1 << 20, enablePush: false } });
+    const session = http2.connect('http://guest', {
+      createConnection: () => socket,
+      settings: { initialWindowSize: 4 << 20, maxFrameSize: 1 << 20, enablePush: false },
+    });
     // What a broken session had under way fails with its streams.
     session.on('error', () => undefined);
     await new Promise<void>((resolve) => session.once('connect', () => resolve()));
@@ -89,7 +96,11 @@ export class AgentClient {
   }
 
   run(argv: readonly string[]): Promise<Answer> {
-    return this.request('POST', '/run', argv.map((word) => ['argv', word]));
+    return this.request(
+      'POST',
+      '/run',
+      argv.map((word) => ['argv', word]),
+    );
   }
 
   close(): void {

@@ -12,9 +12,10 @@ const trailer = 'TRAILER!!!';
 
 /** Reads an archive that is not compressed. */
 export function* readCpio(archive: Buffer): Generator<CpioFile> {
-  for (let at = 0; at + headerBytes <= archive.length; ) {
+  for (let at = 0; at + headerBytes <= archive.length;) {
     if (archive.toString('latin1', at, at + 6) !== '070701') throw new Error(`no cpio entry at byte ${at}`);
-    const field = (index: number): number => Number.parseInt(archive.toString('latin1', at + 6 + index * 8, at + 14 + index * 8), 16);
+    const field = (index: number): number =>
+      Number.parseInt(archive.toString('latin1', at + 6 + index * 8, at + 14 + index * 8), 16);
     const [mode, size, nameBytes] = [field(1), field(6), field(11)];
     const path = archive.toString('utf8', at + headerBytes, at + headerBytes + nameBytes - 1);
     if (path === trailer) return;
@@ -26,7 +27,9 @@ export function* readCpio(archive: Buffer): Generator<CpioFile> {
 
 /** Writes an archive; a directory has to come before what it holds. */
 export function writeCpio(files: readonly CpioFile[]): Buffer {
-  return Buffer.concat([...files, { path: trailer, mode: 0, data: Buffer.alloc(0) }].flatMap((file, index) => writeEntry(file, index + 1)));
+  return Buffer.concat(
+    [...files, { path: trailer, mode: 0, data: Buffer.alloc(0) }].flatMap((file, index) => writeEntry(file, index + 1)),
+  );
 }
 
 function writeEntry({ path, mode, device = [0, 0], data }: CpioFile, inode: number): Buffer[] {

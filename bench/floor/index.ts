@@ -1,4 +1,4 @@
-export { buildFloorGuest, buildGo, type FloorGuest } from './guest.ts';
+export { buildFloorGuest, buildGo } from './guest.ts';
 export type { FloorMachine, FloorSnapshot } from './machine.ts';
 export { captureLive } from './live.ts';
 export { captureStopped } from './stopped.ts';

@@ -20,12 +20,20 @@ export async function captureLive(vm: FloorVm, ramMib: number, target: FloorSnap
   try {
     fs.ftruncateSync(ramFd, ramMib * 2 ** 20);
     await using stream = await listen(path.join(vm.dir, 'stream'));
-    const split = stream.socket.then((socket) => splitStream(socket, { ramBlock: 'ram', ramFd, ramBytes: ramMib * 2 ** 20 }));
+    const split = stream.socket.then((socket) =>
+      splitStream(socket, { ramBlock: 'ram', ramFd, ramBytes: ramMib * 2 ** 20 }),
+    );
     // Awaited below; until then QEMU's own error says more than that of its stream.
     split.catch(() => undefined);
     await vm.qmp.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-    await vm.qmp.command('migrate-set-parameters', { 'max-bandwidth': maxBandwidth, 'downtime-limit': downtimeLimitMs });
-    const ended = vm.qmp.event(({ name, data }) => name === 'MIGRATION' && (data['status'] === 'completed' || data['status'] === 'failed'), migrationDeadlineMs);
+    await vm.qmp.command('migrate-set-parameters', {
+      'max-bandwidth': maxBandwidth,
+      'downtime-limit': downtimeLimitMs,
+    });
+    const ended = vm.qmp.event(
+      ({ name, data }) => name === 'MIGRATION' && (data['status'] === 'completed' || data['status'] === 'failed'),
+      migrationDeadlineMs,
+    );
     await vm.qmp.command('migrate', { uri: 'unix:stream' });
     const end = await ended;
     if (end.data['status'] !== 'completed') throw new Error('QEMU could not migrate');

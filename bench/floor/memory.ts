@@ -25,7 +25,8 @@ export function* changedRuns(ram: RamMapping, longest: number): Generator<{ firs
   const bytes = Buffer.from(entries.buffer);
   const pagemap = fs.openSync(`/proc/${ram.pid}/pagemap`, 'r');
   try {
-    for (let got = 0; got < bytes.length; ) got += fs.readSync(pagemap, bytes, got, bytes.length - got, Number(ram.start / BigInt(pageBytes)) * 8 + got);
+    for (let got = 0; got < bytes.length;)
+      got += fs.readSync(pagemap, bytes, got, bytes.length - got, Number(ram.start / BigInt(pageBytes)) * 8 + got);
   } finally {
     fs.closeSync(pagemap);
   }
@@ -33,7 +34,7 @@ export function* changedRuns(ram: RamMapping, longest: number): Generator<{ firs
     const high = entries[2 * page + 1] as number;
     return (high & 0xc0000000) !== 0 && (high & 0x20000000) === 0;
   };
-  for (let first = 0; first < ram.pages; ) {
+  for (let first = 0; first < ram.pages;) {
     let end = first;
     while (end < ram.pages && end - first < longest && isPrivate(end)) end++;
     if (end > first) yield { first, count: end - first };
@@ -43,5 +44,6 @@ export function* changedRuns(ram: RamMapping, longest: number): Generator<{ firs
 
 /** Reads guest memory at a page. */
 export function readPages(memory: number, ram: RamMapping, into: Buffer, first: number, count: number): void {
-  for (let got = 0; got < count * pageBytes; ) got += fs.readSync(memory, into, got, count * pageBytes - got, ram.start + BigInt(first * pageBytes + got));
+  for (let got = 0; got < count * pageBytes;)
+    got += fs.readSync(memory, into, got, count * pageBytes - got, ram.start + BigInt(first * pageBytes + got));
 }

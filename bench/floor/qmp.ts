@@ -47,7 +47,10 @@ export class Qmp {
       const listener = (event: QmpEvent): void => {
         if (fits(event)) done(() => resolve(event));
       };
-      const timer = setTimeout(() => done(() => reject(new Error(`no event of QEMU within ${deadlineMs} ms`))), deadlineMs);
+      const timer = setTimeout(
+        () => done(() => reject(new Error(`no event of QEMU within ${deadlineMs} ms`))),
+        deadlineMs,
+      );
       const done = (settle: () => void): void => {
         clearTimeout(timer);
         this.#listeners.delete(listener);
@@ -65,9 +68,15 @@ export class Qmp {
     const atMs = performance.now();
     this.#text += text;
     for (let end = this.#text.indexOf('\n'); end >= 0; end = this.#text.indexOf('\n')) {
-      const message = JSON.parse(this.#text.slice(0, end)) as { event?: string; data?: Record<string, unknown>; return?: unknown; error?: { desc: string } };
+      const message = JSON.parse(this.#text.slice(0, end)) as {
+        event?: string;
+        data?: Record<string, unknown>;
+        return?: unknown;
+        error?: { desc: string };
+      };
       this.#text = this.#text.slice(end + 1);
-      if (message.event !== undefined) for (const listener of this.#listeners) listener({ name: message.event, data: message.data ?? {}, atMs });
+      if (message.event !== undefined)
+        for (const listener of this.#listeners) listener({ name: message.event, data: message.data ?? {}, atMs });
       else if (message.error) this.#waiting.shift()?.reject(new Error(message.error.desc));
       else if ('return' in message) this.#waiting.shift()?.resolve(message.return);
     }

@@ -93,7 +93,8 @@ class Splitter {
 
   async run(): Promise<SplitStream> {
     const head = await this.#keep(8);
-    if (head.readUInt32BE(0) !== magic || head.readUInt32BE(4) !== version) throw new Error('not a migration stream of version 3');
+    if (head.readUInt32BE(0) !== magic || head.readUInt32BE(4) !== version)
+      throw new Error('not a migration stream of version 3');
     for (;;) {
       const type = (await this.#reader.bytes(1)).readUInt8(0);
       if (type === section.start) await this.#readStart();
@@ -137,7 +138,7 @@ class Splitter {
       const flags = Number(word & 0xfffn);
       if (flags & flag.eos) break;
       if (!(flags & flag.memSize)) throw new Error(`RAM set-up with flags ${flags}`);
-      for (let left = Number(word & ~0xfffn); left > 0; ) {
+      for (let left = Number(word & ~0xfffn); left > 0;) {
         await this.#keep((await this.#keep(1)).readUInt8(0));
         left -= Number((await this.#keep(8)).readBigUInt64BE(0));
       }
@@ -164,7 +165,8 @@ class Splitter {
   }
 
   async #readId(): Promise<void> {
-    if ((await this.#reader.bytes(4)).readUInt32BE(0) !== this.#ramSection) throw new Error('part of an unknown section');
+    if ((await this.#reader.bytes(4)).readUInt32BE(0) !== this.#ramSection)
+      throw new Error('part of an unknown section');
   }
 
   async #readPages(): Promise<void> {
@@ -175,7 +177,8 @@ class Splitter {
       const flags = head.readUInt16BE(6) & 0xfff;
       const offset = head.readUInt32BE(0) * 2 ** 32 + head.readUInt32BE(4) - flags;
       if (flags & flag.eos) return this.#flush();
-      if (!(flags & flag.continue)) this.#block = (await this.#reader.bytes((await this.#reader.bytes(1)).readUInt8(0))).toString();
+      if (!(flags & flag.continue))
+        this.#block = (await this.#reader.bytes((await this.#reader.bytes(1)).readUInt8(0))).toString();
       const isZero = (flags & flag.zero) !== 0;
       if (!isZero && !(flags & flag.page)) throw new Error(`RAM record with flags ${flags}`);
       const length = isZero ? 1 : pageBytes;
@@ -214,5 +217,10 @@ function wordOf(value: number): Buffer {
 }
 
 function otherRecord(block: string, offset: number, isZero: boolean, data: Buffer): Buffer {
-  return Buffer.concat([wordOf(offset + (isZero ? flag.zero : flag.page)), Buffer.of(Buffer.byteLength(block)), Buffer.from(block), data]);
+  return Buffer.concat([
+    wordOf(offset + (isZero ? flag.zero : flag.page)),
+    Buffer.of(Buffer.byteLength(block)),
+    Buffer.from(block),
+    data,
+  ]);
 }

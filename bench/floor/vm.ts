@@ -26,7 +26,14 @@ export class FloorVm implements AsyncDisposable {
   readonly #ended: Promise<void>;
   #agent: AgentClient | undefined;
 
-  private constructor(machine: FloorMachine, dir: string, ram: string, child: ChildProcess, ended: Promise<void>, qmp: Qmp) {
+  private constructor(
+    machine: FloorMachine,
+    dir: string,
+    ram: string,
+    child: ChildProcess,
+    ended: Promise<void>,
+    qmp: Qmp,
+  ) {
     this.#machine = machine;
     this.dir = dir;
     this.ram = ram;
@@ -74,14 +81,26 @@ export class FloorVm implements AsyncDisposable {
       } catch (error) {
         const text = `${vm.console()}${fs.readFileSync(path.join(dir, 'stderr'), 'utf8')}`;
         await vm[Symbol.asyncDispose]();
-        if (attempt === bootAttempts) throw new Error(`the floor's VM did not boot; its console and error output end with: ${text.slice(-500)}`, { cause: error });
+        if (attempt === bootAttempts)
+          throw new Error(`the floor's VM did not boot; its console and error output end with: ${text.slice(-500)}`, {
+            cause: error,
+          });
       }
     }
   }
 
-  static async #spawn(machine: FloorMachine, dir: string, ram: string, args: string[], incoming: number | undefined): Promise<FloorVm> {
+  static async #spawn(
+    machine: FloorMachine,
+    dir: string,
+    ram: string,
+    args: string[],
+    incoming: number | undefined,
+  ): Promise<FloorVm> {
     const log = fs.openSync(path.join(dir, 'stderr'), 'w');
-    const child = spawn('qemu-system-x86_64', args, { cwd: dir, stdio: ['ignore', log, log, ...(incoming === undefined ? [] : [incoming])] });
+    const child = spawn('qemu-system-x86_64', args, {
+      cwd: dir,
+      stdio: ['ignore', log, log, ...(incoming === undefined ? [] : [incoming])],
+    });
     fs.closeSync(log);
     const ended = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
@@ -91,7 +110,14 @@ export class FloorVm implements AsyncDisposable {
       throw new Error(`QEMU ended at once: ${fs.readFileSync(path.join(dir, 'stderr'), 'utf8').trim()}`);
     });
     try {
-      return new FloorVm(machine, dir, ram, child, ended, await Promise.race([Qmp.connect(path.join(dir, 'qmp'), monitorDeadlineMs), failed]));
+      return new FloorVm(
+        machine,
+        dir,
+        ram,
+        child,
+        ended,
+        await Promise.race([Qmp.connect(path.join(dir, 'qmp'), monitorDeadlineMs), failed]),
+      );
     } catch (error) {
       child.kill('SIGKILL');
       await ended;
@@ -135,8 +161,10 @@ export class FloorVm implements AsyncDisposable {
   async waiting(times: number, deadlineMs: number): Promise<void> {
     const end = performance.now() + deadlineMs;
     while (this.#waits() < times) {
-      if (this.#process.exitCode !== null || this.#process.signalCode !== null) throw new Error(`QEMU ended (${this.#process.signalCode ?? this.#process.exitCode})`);
-      if (performance.now() > end) throw new Error(`the floor's agent does not wait for the host after ${deadlineMs} ms`);
+      if (this.#process.exitCode !== null || this.#process.signalCode !== null)
+        throw new Error(`QEMU ended (${this.#process.signalCode ?? this.#process.exitCode})`);
+      if (performance.now() > end)
+        throw new Error(`the floor's agent does not wait for the host after ${deadlineMs} ms`);
       await sleep(5);
     }
   }

@@ -25,7 +25,8 @@ export async function ownBytes(dir: string, originDir: string): Promise<OwnBytes
     if ((await fs.stat(file)).nlink > 1) continue;
     const extents = await unsharedExtents(file);
     total.allocated += extents.reduce((sum, { length }) => sum + length, 0);
-    if (entry.name === 'ram' || entry.name === 'disk') total.changed += await changedBytes(file, path.join(originDir, entry.name), extents);
+    if (entry.name === 'ram' || entry.name === 'disk')
+      total.changed += await changedBytes(file, path.join(originDir, entry.name), extents);
   }
   return total;
 }
@@ -45,7 +46,8 @@ async function changedBytes(file: string, origin: string, extents: readonly Exte
   for (const { offset, length } of extents) {
     const [a, b] = [Buffer.alloc(length), Buffer.alloc(length)];
     await Promise.all([own.read(a, 0, length, offset), other.read(b, 0, length, offset)]);
-    for (let at = 0; at < length; at += pageBytes) if (a.compare(b, at, at + pageBytes, at, at + pageBytes) !== 0) changed += pageBytes;
+    for (let at = 0; at < length; at += pageBytes)
+      if (a.compare(b, at, at + pageBytes, at, at + pageBytes) !== 0) changed += pageBytes;
   }
   return changed;
 }

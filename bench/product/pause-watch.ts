@@ -50,7 +50,10 @@ export class PauseWatch implements AsyncDisposable {
     await sleep(compareMs);
     await this.#enter(phase.idle);
     const { stall, behindBefore, behindAfter } = result;
-    return { stallMs: this.#results[stall] as number, frozenMs: (this.#results[behindAfter] as number) - (this.#results[behindBefore] as number) };
+    return {
+      stallMs: this.#results[stall] as number,
+      frozenMs: (this.#results[behindAfter] as number) - (this.#results[behindBefore] as number),
+    };
   }
 
   async #enter(command: number): Promise<void> {
@@ -77,7 +80,8 @@ function probeAddress(pid: number, ramMib: number, token: string): bigint {
     for (const { first, count } of changedRuns(ram, searchPages)) {
       readPages(memory, ram, buffer, first, count);
       for (let page = 0; page < count; page++) {
-        if (buffer.compare(wanted, 0, wanted.length, page * pageBytes, page * pageBytes + wanted.length) === 0) found.push(ram.start + BigInt((first + page) * pageBytes));
+        if (buffer.compare(wanted, 0, wanted.length, page * pageBytes, page * pageBytes + wanted.length) === 0)
+          found.push(ram.start + BigInt((first + page) * pageBytes));
       }
     }
     const before = found.map((address) => counterAt(memory, address));

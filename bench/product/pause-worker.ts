@@ -50,7 +50,8 @@ function watch({ buffer, pid, address }: WatchTask): void {
     if (command === phase.during) results[result.stall] = Math.max(results[result.stall] as number, atMs - movedAtMs);
     movedAtMs = atMs;
     // What a look finds may be old, when either side had to wait for a CPU: the least difference is the true one.
-    const slot = command === phase.before ? result.behindBefore : command === phase.after ? result.behindAfter : undefined;
+    const slot =
+      command === phase.before ? result.behindBefore : command === phase.after ? result.behindAfter : undefined;
     if (slot !== undefined) results[slot] = Math.min(results[slot] as number, atMs - Number(words[1]) / 1e6);
   }
 }

@@ -1,7 +1,7 @@
 import type { SylphClient } from '@sylph/client';
-import { vmsBelow } from '@sylph/testkit';
 import path from 'node:path';
 import type { Bench } from '../bench.ts';
+import { vmsBelow } from './daemon.ts';
 
 /** Command whose first output ends most figures, for product and floor alike. */
 export const firstOutputCommand = ['echo', 'ready'];
@@ -64,6 +64,7 @@ export async function firstOutputAt(client: SylphClient, name: string): Promise<
   let atMs = 0;
   for await (const _ of session.output) atMs ||= performance.now();
   const { code } = await session.exit;
-  if (code !== 0 || atMs === 0) throw new Error(`${firstOutputCommand.join(' ')} ended with ${code} and ${atMs === 0 ? 'no' : 'some'} output`);
+  if (code !== 0 || atMs === 0)
+    throw new Error(`${firstOutputCommand.join(' ')} ended with ${code} and ${atMs === 0 ? 'no' : 'some'} output`);
   return atMs;
 }

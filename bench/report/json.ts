@@ -4,7 +4,16 @@ import { summarize } from './stats.ts';
 import { isMet, ratio } from './table.ts';
 
 /** The result as JSON, samples included, with what it was measured on. */
-export function renderJson(rows: readonly Row[], run: { machine: MachineFacts; startedAt: string; durationS: number; quick: boolean; failures: { figure: string; reason: string }[] }): string {
+export function renderJson(
+  rows: readonly Row[],
+  run: {
+    machine: MachineFacts;
+    startedAt: string;
+    durationS: number;
+    quick: boolean;
+    failures: { figure: string; reason: string }[];
+  },
+): string {
   const figures = rows.map((row) => ({
     title: row.title,
     unit: row.unit,

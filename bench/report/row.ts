@@ -20,17 +20,26 @@ export interface Target {
 
 /** At most so many times the floor. */
 export function timesFloor(factor: number): Target {
-  return { text: `≤ ${factor}× floor`, met: (ours, floor) => floor !== undefined && ours.median <= factor * floor.median };
+  return {
+    text: `≤ ${factor}× floor`,
+    met: (ours, floor) => floor !== undefined && ours.median <= factor * floor.median,
+  };
 }
 
 /** At least such a share of the floor, for rates. */
 export function shareOfFloor(share: number): Target {
-  return { text: `≥ ${share}× floor`, met: (ours, floor) => floor !== undefined && ours.median >= share * floor.median };
+  return {
+    text: `≥ ${share}× floor`,
+    met: (ours, floor) => floor !== undefined && ours.median >= share * floor.median,
+  };
 }
 
 /** At most so much more than the floor. */
 export function aboveFloor(amount: number, unit: string): Target {
-  return { text: `≤ floor + ${amount} ${unit}`, met: (ours, floor) => floor !== undefined && ours.median - floor.median <= amount };
+  return {
+    text: `≤ floor + ${amount} ${unit}`,
+    met: (ours, floor) => floor !== undefined && ours.median - floor.median <= amount,
+  };
 }
 
 /** At most so much, whatever the floor. */

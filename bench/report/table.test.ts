@@ -3,7 +3,14 @@ import { describe, it } from 'node:test';
 import { aboveFloor, atMost, shareOfFloor, timesFloor, type Row } from './row.ts';
 import { isMet, missed, ratio, renderTable } from './table.ts';
 
-const row = (ours: number[], floor: number[], target?: Row['target']): Row => ({ title: 'wake', unit: 'ms', ours, floor, floorDoes: 'the same', ...(target && { target }) });
+const row = (ours: number[], floor: number[], target?: Row['target']): Row => ({
+  title: 'wake',
+  unit: 'ms',
+  ours,
+  floor,
+  floorDoes: 'the same',
+  ...(target && { target }),
+});
 
 describe('the table', () => {
   it('judges medians against each kind of target', () => {

@@ -8,7 +8,14 @@ export function renderTable(rows: readonly Row[]): string {
   const lines = [heads, ...rows.map(cells)];
   const widths = heads.map((_, column) => Math.max(...lines.map((line) => (line[column] as string).length)));
   const isText = (column: number): boolean => [0, 1, 9, 10].includes(column);
-  const table = lines.map((line) => line.map((cell, column) => (isText(column) ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number))).join('  ').trimEnd());
+  const table = lines.map((line) =>
+    line
+      .map((cell, column) =>
+        isText(column) ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
   table.splice(1, 0, widths.map((width) => '-'.repeat(width)).join('  '));
   const titleWidth = Math.max(...rows.map(({ title }) => title.length), 0);
   const notes = rows.map(({ title, floorDoes }) => `  ${title.padEnd(titleWidth)}  ${floorDoes}`);
@@ -34,9 +41,18 @@ export function ratio(row: Row): number | undefined {
 
 function cells(row: Row): string[] {
   const [ours, floor] = [summarize(row.ours), summarize(row.floor)];
-  const numbers = (summary: typeof ours): string[] => (summary ? [short(summary.median), short(summary.p99), String(summary.n)] : ['-', '-', '-']);
+  const numbers = (summary: typeof ours): string[] =>
+    summary ? [short(summary.median), short(summary.p99), String(summary.n)] : ['-', '-', '-'];
   const met = isMet(row);
-  return [row.title, row.unit, ...numbers(ours), ...numbers(floor), ratio(row)?.toFixed(2) ?? '-', row.target?.text ?? '', met === undefined ? '' : met ? 'yes' : 'NO'];
+  return [
+    row.title,
+    row.unit,
+    ...numbers(ours),
+    ...numbers(floor),
+    ratio(row)?.toFixed(2) ?? '-',
+    row.target?.text ?? '',
+    met === undefined ? '' : met ? 'yes' : 'NO',
+  ];
 }
 
 /** Three digits or the whole number. */
