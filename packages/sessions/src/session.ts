@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
 import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
 import { Countdown } from './countdown.ts';
@@ -11,6 +12,9 @@ import { Rate } from './rate.ts';
 
 /** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
 const killAfterMs = 10_000;
+
+/** Between attempts to record an end where the file system does not take it, ms. */
+const recordRetryMs = 1000;
 
 /** What a session tells the sprite it belongs to. */
 export interface SessionHost {
@@ -40,6 +44,7 @@ export class LiveSession implements Session, PumpTarget {
   readonly #begun = Promise.withResolvers<void>();
   /** Resolves when the newest record is on disk. */
   #recorded: Promise<void> = Promise.resolve();
+  readonly #closing = new AbortController();
   #connection: Connection | undefined;
   #following: Promise<void> = Promise.resolve();
   #stream: ProcessStream | undefined;
@@ -76,8 +81,9 @@ export class LiveSession implements Session, PumpTarget {
   /** A session that is about to start. Its record is being written from now on: {@link recorded}. `dir` does not exist yet. */
   static create(id: string, request: SessionRequest, dir: string, host: SessionHost): LiveSession {
     const manifest: SessionManifest = { version: 1, id, request, createdAt: new Date().toISOString(), pid: 0, resolvedPath: request.path };
-    const session = new LiveSession(manifest, Journal.create(dir), host, true);
-    session.#recorded = mkdir(dir).then(() => createManifest(dir, manifest));
+    const made = mkdir(dir).then(() => {});
+    const session = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, true);
+    session.#recorded = made.then(() => createManifest(dir, manifest));
     // Who waits for the record hears of it.
     session.#recorded.catch(() => {});
     return session;
@@ -225,6 +231,7 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Lets go of files and timers; readers end. The process is left alone. */
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#unwatched.stop();
     clearTimeout(this.#kill);
     this.input.close();
@@ -264,16 +271,25 @@ export class LiveSession implements Session, PumpTarget {
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     this.#conclude(end);
-    this.#recorded = this.#recordEnd();
-    this.#recorded.catch((error: unknown) => this.#host.notice('the end of a session could not be recorded', { session: this.id, err: error }));
+    this.#recorded = this.#recordEnd(this.#recorded);
+    this.#recorded.catch(() => {}); // who waits for the record hears of it
     this.#host.onEnd(this);
   }
 
-  /** The record tells of an end only when all output in front of it is in the journal. */
-  async #recordEnd(): Promise<void> {
-    await this.#recorded;
-    await this.journal.flush();
-    await replaceManifest(this.journal.dir, this.manifest);
+  /** The record tells of an end only when all output in front of it is in the journal. A full disk makes it late; rejects when the session is closed before. */
+  async #recordEnd(created: Promise<void>): Promise<void> {
+    await created;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await this.journal.flush();
+        await replaceManifest(this.journal.dir, this.manifest);
+        return;
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw error;
+        if (attempt === 0) this.#host.notice('the end of a session cannot be recorded yet', { session: this.id, err: error });
+        await sleep(recordRetryMs, undefined, { signal: this.#closing.signal }).catch(() => {}); // closed: the next attempt is the last
+      }
+    }
   }
 
   #conclude(end: SessionEnd): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, readdir, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -341,4 +341,23 @@ test('disposing ends readers and keeps running sessions for the next daemon', as
   await reading;
   assert.deepEqual(again.positions(), [{ id: '1', endOffset: 4 }]);
   await assert.rejects(sessions.start(request()), (error) => error instanceof SylphError && error.code === 'shutting_down');
+});
+
+test('an end that cannot be recorded yet is shown at once, recorded later, and the guest remembers it until then', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  guest.process('1').print('some output');
+  await until(() => guest.process('1').acked > 0);
+  const dir = path.join(fixture.dir, 'sessions/1');
+  await rename(dir, `${dir}-away`);
+  guest.process('1').print(', and the last').end(3);
+  assert.equal((await readAll(session)).stdout, 'some output, and the last');
+  await until(() => fixture.notices.length > 0, 'a notice');
+  assert.deepEqual(guest.forgotten, []);
+  await rename(`${dir}-away`, dir);
+  await until(() => guest.forgotten.includes('1'), 'forgetting');
+  assert.equal((await fixture.open()).get('1')?.end?.how, 'exited');
 });

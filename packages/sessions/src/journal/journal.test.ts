@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -103,7 +103,7 @@ test('what is appended is read from any offset, also after any number of crashes
 test('a torn tail costs only the record that was torn', async () => {
   await using dir = await tempDir();
   const model = new Model();
-  const journal = Journal.create(dir.path, roomy);
+  const journal = Journal.create(dir.path, { limits: roomy });
   for (let i = 0; i < 4; i += 1) {
     journal.append('stdout', model.grow('stdout', 50), 0);
     await journal.flush();
@@ -121,7 +121,7 @@ test('readers at any pace see every byte; the writer waits for them; the files s
     fc.asyncProperty(fc.array(output, { minLength: 20, maxLength: 80 }), fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 4 }), async (parts, paces) => {
       await using dir = await tempDir();
       const model = new Model();
-      const journal = Journal.create(dir.path, small);
+      const journal = Journal.create(dir.path, { limits: small });
       const readers = paces.map(async (pace) => {
         const events: JournalEvent[] = [];
         for await (const event of journal.read({ offset: 0, signal: never })) {
@@ -149,7 +149,7 @@ test('a reader that comes and goes at random offsets is told of what is gone, an
     fc.asyncProperty(fc.array(output, { minLength: 30, maxLength: 100 }), fc.array(fc.nat(), { minLength: 1, maxLength: 10 }), async (parts, offsets) => {
       await using dir = await tempDir();
       const model = new Model();
-      const journal = Journal.create(dir.path, small);
+      const journal = Journal.create(dir.path, { limits: small });
       const every = Math.ceil(parts.length / offsets.length);
       for (const [index, part] of parts.entries()) {
         await append(journal, model, [{ ...part, wait: true }]);
@@ -176,7 +176,7 @@ test('damage anywhere in the files never throws, hangs or invents a byte', async
     fc.asyncProperty(fc.array(output, { minLength: 10, maxLength: 30 }), fc.array(fc.tuple(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 255 })), { minLength: 1, maxLength: 3 }), async (parts, damages) => {
       await using dir = await tempDir();
       const model = new Model();
-      const journal = Journal.create(dir.path, roomy);
+      const journal = Journal.create(dir.path, { limits: roomy });
       await append(journal, model, parts);
       await journal.flush();
       await journal.close();
@@ -250,7 +250,7 @@ test('a gap that is skipped is told, and survives a restart', async () => {
 test('output that cannot be written stays in memory, holds the pump back and is written when it can', async () => {
   await using dir = await tempDir();
   const home = path.join(dir.path, 'journal');
-  const journal = Journal.create(home, small);
+  const journal = Journal.create(home, { limits: small });
   const failed = Promise.withResolvers<Error>();
   journal.onFailed = failed.resolve;
   const model = new Model();
@@ -276,5 +276,20 @@ test('thousands of tiny pieces take little memory and few records', async () => 
   const events = await all(journal, 0);
   assert.equal(events.reduce((sum, event) => sum + (event.type === 'output' ? event.bytes.length : 0), 0), 50_000);
   assert.ok(events.length < 100, `${events.length} events`);
+  await journal.close();
+});
+
+test('output that comes before there is a directory waits for it', async () => {
+  await using dir = await tempDir();
+  const home = path.join(dir.path, 'late');
+  const { promise: ready, resolve } = Promise.withResolvers<void>();
+  const journal = Journal.create(home, { ready });
+  journal.onFailed = assert.fail;
+  journal.append('stdout', Buffer.from('early'), 0);
+  await sleep(20);
+  await mkdir(home);
+  resolve();
+  await journal.flush();
+  assert.equal(journal.written, 5);
   await journal.close();
 });

@@ -50,7 +50,7 @@ export class Journal {
   #wakers = new Set<() => void>();
   #roomWaiters: (() => void)[] = [];
 
-  private constructor(dir: string, segments: Segment[], limits: JournalLimits) {
+  private constructor(dir: string, segments: Segment[], limits: JournalLimits, ready = Promise.resolve()) {
     this.#dir = dir;
     this.#segments = segments;
     this.#limits = limits;
@@ -59,6 +59,7 @@ export class Journal {
     this.#writer = new Writer(
       {
         directory: () => this.#dir,
+        ready,
         segmentBytes: limits.segmentBytes,
         batchBytes: limits.batchBytes,
         current: () => this.#segments.at(-1),
@@ -71,9 +72,9 @@ export class Journal {
     );
   }
 
-  /** An empty journal; its files appear in `dir` with the first output. */
-  static create(dir: string, limits: JournalLimits = journalLimits): Journal {
-    return new Journal(dir, [], limits);
+  /** An empty journal; its files appear in `dir` with the first output, once `ready` resolves: there is a directory then. */
+  static create(dir: string, options: { limits?: JournalLimits; ready?: Promise<void> } = {}): Journal {
+    return new Journal(dir, [], options.limits ?? journalLimits, options.ready);
   }
 
   /** Takes up the journal in `dir` where it ends; a torn tail is cut off. */

@@ -13,6 +13,8 @@ const retryMs = [100, 200, 500, 1000, 2000] as const;
 export interface WriterHost {
   /** Directory of the segments; may be renamed meanwhile. */
   directory(): string;
+  /** Resolves once there is a directory. */
+  readonly ready: Promise<void>;
   /** Longest segment file. */
   readonly segmentBytes: number;
   /** Most output bytes of one write; with its headers it fits in a segment. */
@@ -104,6 +106,7 @@ export class Writer {
   }
 
   async #writeBatch(): Promise<void> {
+    await this.#host.ready;
     const records = toRecords(this.#recent.from(this.#written, this.#host.batchBytes), this.#written);
     const file = await this.#openFile(records);
     const at = file.segment.fileBytes;
