@@ -86,8 +86,15 @@ class Gatherer implements RamSink {
     }
   }
 
+  /** Passes on the runs of pages the guest has copies of its own of. */
   #write(offset: number, data: Buffer): void {
-    if (this.#memory.hasPrivate(offset, data.length)) this.#ram.write(offset, data);
+    const own = this.#memory.privatePages(offset, data.length);
+    for (let from = own.indexOf(1); from >= 0;) {
+      const end = own.indexOf(0, from);
+      const to = end < 0 ? own.length : end;
+      this.#ram.write(offset + from * pageBytes, data.subarray(from * pageBytes, to * pageBytes));
+      from = own.indexOf(1, to);
+    }
   }
 }
 
@@ -136,13 +143,18 @@ export class LiveCapture {
 
   async finish(): Promise<CapturedFiles> {
     const { targetDir, ramBytes } = this.#job;
-    if (this.#ram === undefined || this.#gatherer === undefined || this.#splitter === undefined)
+    if (
+      this.#ram === undefined ||
+      this.#memory === undefined ||
+      this.#gatherer === undefined ||
+      this.#splitter === undefined
+    )
       throw new Error('no live capture under way');
     const state = this.#splitter.end();
     const disk = await this.#disk;
     if (disk === undefined) throw new Error('the disk was not cloned');
     this.#gatherer.settle();
-    await this.#ram.finish();
+    await this.#ram.finish(this.#memory);
     this.#ram.sync();
     syncFile(path.join(targetDir, 'disk'));
     const devSha256 = writeDev(path.join(targetDir, 'dev'), state);

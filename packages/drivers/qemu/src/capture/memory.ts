@@ -14,6 +14,8 @@ export class GuestMemory {
   readonly #pagemap: number;
   readonly #start: bigint;
   readonly #pages: number;
+  readonly #entries = Buffer.allocUnsafe((batchBytes / pageBytes) * entryBytes);
+  readonly #flags = new Uint8Array(batchBytes / pageBytes);
   readonly #batch = Buffer.allocUnsafe(batchBytes);
 
   /** `ramPath` is the file it is mapped from. Throws when the process is gone or maps something else. */
@@ -41,31 +43,30 @@ export class GuestMemory {
         this.#start / BigInt(pageBytes / entryBytes) + BigInt(first * entryBytes),
       );
       for (let index = 0; index < count; index++) {
-        const high = entries[2 * index + 1] as number;
-        const isPrivate = (high & inUse) !== 0 && (high & fileBacked) === 0;
-        if (isPrivate === runFrom >= 0) continue;
-        if (!isPrivate) yield [runFrom, first + index];
-        runFrom = isPrivate ? first + index : -1;
+        const own = isPrivate(entries[2 * index + 1] as number);
+        if (own === runFrom >= 0) continue;
+        if (!own) yield [runFrom, first + index];
+        runFrom = own ? first + index : -1;
       }
     }
     if (runFrom >= 0) yield [runFrom, this.#pages];
   }
 
-  /** Whether the guest has a copy of its own of any page in the range. A page of which it has none now never had another content than the file's. */
-  hasPrivate(offset: number, bytes: number): boolean {
+  /**
+   * For each page of the range, at most {@link batchBytes} of it, whether the guest has a copy of its own (1) or not (0); valid until the next call.
+   * A page of which it has none now never had another content than the file's.
+   */
+  privatePages(offset: number, bytes: number): Uint8Array {
     const count = bytes / pageBytes;
-    const chunk = this.#batch.subarray(0, count * entryBytes);
     readFully(
       this.#pagemap,
-      chunk,
-      chunk.length,
+      this.#entries,
+      count * entryBytes,
       this.#start / BigInt(pageBytes / entryBytes) + BigInt((offset / pageBytes) * entryBytes),
     );
-    for (let at = 4; at < chunk.length; at += entryBytes) {
-      const high = chunk.readUInt32LE(at);
-      if ((high & inUse) !== 0 && (high & fileBacked) === 0) return true;
-    }
-    return false;
+    for (let index = 0; index < count; index++)
+      this.#flags[index] = isPrivate(this.#entries.readUInt32LE(index * entryBytes + 4)) ? 1 : 0;
+    return this.#flags.subarray(0, count);
   }
 
   /** Bytes of RAM, valid until the next call. At most {@link batchBytes}. */
@@ -78,6 +79,10 @@ export class GuestMemory {
     fs.closeSync(this.#memory);
     fs.closeSync(this.#pagemap);
   }
+}
+
+function isPrivate(highHalf: number): boolean {
+  return (highHalf & inUse) !== 0 && (highHalf & fileBacked) === 0;
 }
 
 function readFully(fd: number, into: Buffer, bytes: number, position: bigint): void {

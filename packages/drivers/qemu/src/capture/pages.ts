@@ -1,9 +1,11 @@
 import fs from 'node:fs';
 import { pageBytes } from '@sylph/model';
+import type { GuestMemory } from './memory.ts';
 import { runProgram } from '../supervise.ts';
 
 /** Bytes handled at once: large enough for the disk and the system call, small enough to stay in the cache of the CPU. */
 export const batchBytes = 1 << 20;
+const batchPages = batchBytes / pageBytes;
 /** Shorter runs of zeros are written: a hole of one page costs more (a split extent, a line to xfs_io) than the page. */
 const minHolePages = 4;
 const punchDeadlineMs = 60_000;
@@ -66,9 +68,9 @@ export class RamFile {
       this.#states[index] === page.asOrigin || this.#states[index] === page.zero ? page.zero : page.zeroOverWritten;
   }
 
-  /** Makes the holes. */
-  async finish(): Promise<void> {
-    this.#dropZerosOfOrigin();
+  /** Makes the holes. `memory`, if the VM is still there, spares looking at pages it never changed. */
+  async finish(memory?: GuestMemory): Promise<void> {
+    this.#dropZerosOfOrigin(memory);
     const holes: string[] = [];
     for (let from = 0; from < this.#states.length; from++) {
       if (!this.#isZero(from)) continue;
@@ -108,10 +110,14 @@ export class RamFile {
   }
 
   /** Pages of zeros that are zeros in the origin too, mostly in its holes, need nothing. */
-  #dropZerosOfOrigin(): void {
-    const batchPages = batchBytes / pageBytes;
+  #dropZerosOfOrigin(memory: GuestMemory | undefined): void {
     for (let first = 0; first < this.#states.length; first += batchPages) {
       const states = this.#states.subarray(first, first + batchPages);
+      if (!states.includes(page.zero)) continue;
+      const own = memory?.privatePages(first * pageBytes, states.length * pageBytes);
+      if (own !== undefined)
+        for (const [index, state] of states.entries())
+          if (state === page.zero && own[index] === 0) states[index] = page.asOrigin;
       if (!states.includes(page.zero)) continue;
       const origin = this.#readOrigin(first * pageBytes, states.length * pageBytes);
       for (const [index, state] of states.entries()) {

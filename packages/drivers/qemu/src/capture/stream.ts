@@ -62,22 +62,30 @@ export class StreamSplitter {
   #current: string | undefined;
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
+  /** Bytes from `#at` on without which the parser cannot go on. */
+  #wanted = 0;
   #finished = false;
   #failed = false;
 
   constructor(block: { name: string; bytes: number }, sink: RamSink) {
     this.#block = block;
     this.#sink = sink;
-    this.#parser = this.#parse();
+    this.#parser = this.#stream();
     this.#parser.next();
   }
 
   push(chunk: Buffer): void {
     if (this.#failed) throw new MalformedStreamError('used after it failed');
-    this.#buffer = this.#at === this.#buffer.length ? chunk : Buffer.concat([this.#buffer.subarray(this.#at), chunk]);
-    this.#at = 0;
     this.#failed = true;
-    this.#parser.next();
+    let rest = chunk;
+    while (this.#at < this.#buffer.length && rest.length > 0) {
+      // Join no more than finishes what was begun: the chunk itself stays uncopied.
+      const begun = this.#buffer.subarray(this.#at);
+      const missing = Math.max(this.#wanted - begun.length, 0);
+      this.#parse(Buffer.concat([begun, rest.subarray(0, missing)]));
+      rest = rest.subarray(missing);
+    }
+    if (rest.length > 0) this.#parse(rest);
     this.#failed = false;
   }
 
@@ -87,8 +95,15 @@ export class StreamSplitter {
     return Buffer.concat(this.#state);
   }
 
+  #parse(bytes: Buffer): void {
+    this.#buffer = bytes;
+    this.#at = 0;
+    this.#parser.next();
+  }
+
   /** Waits until `n` bytes are there. */
   *#need(n: number): Generator<undefined, void, undefined> {
+    this.#wanted = n;
     while (this.#buffer.length - this.#at < n) yield;
   }
 
@@ -107,7 +122,7 @@ export class StreamSplitter {
     return bytes;
   }
 
-  *#parse(): Generator<undefined, void, undefined> {
+  *#stream(): Generator<undefined, void, undefined> {
     const head = this.#keep(yield* this.#take(8));
     if (head.readUInt32BE(0) !== magic || head.readUInt32BE(4) !== version)
       throw new MalformedStreamError(`not of version ${version}`);
@@ -268,6 +283,7 @@ export class StreamSplitter {
         this.#finished = last[last.length - 1] === section.eof;
         this.#at = this.#buffer.length;
       }
+      this.#wanted = 1;
       yield;
     }
   }
