@@ -104,3 +104,19 @@ test('writers are let go when the process ends; a process without input takes no
   await deaf.write(Buffer.alloc(2 * maxKeptInputBytes));
   assert.equal(guest.process('2').inputReceived, 0);
 });
+
+test('a writer that waits is let go when the acknowledgements it waits for were lost with a stream', async () => {
+  await using fixture = await SessionsFixture.create();
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  const session = await sessions.start(request());
+  await until(() => session.pid > 0);
+  const process = guest.process('1');
+  process.readsInput = false;
+  const writing = session.write(Buffer.alloc(maxKeptInputBytes + 1, 'i'));
+  await until(() => process.inputReceived === maxKeptInputBytes, 'the input');
+  process.inputWritten = process.inputReceived;
+  guest.breakStreams();
+  await writing;
+});

@@ -1,7 +1,7 @@
 import type { ProcessStream } from '@sylph/engine';
 
 /**
- * Input kept until the guest has written it to the process; more is not taken from clients. Half of what the agent holds: what an earlier daemon sent and what this
+ * Input kept until the guest has written it to the process, or taken it before a new stream; more is not accepted from clients. Half of what the agent holds: what an earlier daemon sent and what this
  * one sends fit together, so that the agent never stops reading a stream whose acknowledgements lie behind input.
  */
 export const maxKeptInputBytes = 512 * 1024;
@@ -56,10 +56,9 @@ export class SessionInput {
       if (this.#origin !== undefined) this.#forget(this.#total);
       this.#origin = inputOffset - (this.#origin === undefined ? 0 : this.#total);
     }
-    for (const piece of this.#kept) {
-      const known = Math.max(0, inputOffset - this.#origin - piece.offset);
-      if (known < piece.bytes.length) this.#send(piece.offset + known, piece.bytes.subarray(known));
-    }
+    // What the guest has taken is its to keep. It does not say again what it acknowledged over a stream that broke.
+    this.#forget(inputOffset - this.#origin);
+    for (const piece of this.#kept) this.#send(piece.offset, piece.bytes);
     if (this.#eof) this.#sendEof();
   }
 
