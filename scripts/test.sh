@@ -4,6 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 parts=${*:-agent unit vm}
 bash scripts/setup.sh
+case " $parts " in *' unit '* | *' vm '*) say "==> image: $("$node" scripts/image.ts minimal)" ;; esac
 results=$cache/logs
 mkdir -p "$results"
 # A file that takes longer hangs. VM suites boot under emulation; they run one after another, for each checks that it leaves nothing behind.
