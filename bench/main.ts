@@ -6,7 +6,7 @@ import { attach } from './figures/attach.ts';
 import { checkpoint } from './figures/checkpoint.ts';
 import { create } from './figures/create.ts';
 import { exec } from './figures/exec.ts';
-import { fork } from './figures/fork.ts';
+import { fork, forkRunning, forkTen } from './figures/fork.ts';
 import { rest } from './figures/rest.ts';
 import { restore } from './figures/restore.ts';
 import { sleepAndWake } from './figures/sleep.ts';
@@ -22,7 +22,19 @@ const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const)
   process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
 
-const figures: Figure[] = [create, exec, attach, sleepAndWake, rest, restore, fork, stream, checkpoint];
+const figures: Figure[] = [
+  create,
+  exec,
+  attach,
+  sleepAndWake,
+  rest,
+  restore,
+  fork,
+  forkTen,
+  forkRunning,
+  stream,
+  checkpoint,
+];
 
 /** Runs the benchmark; resolves to the exit code: 1 when a figure could not be measured. What was missed is told, not failed. */
 async function main(options: BenchOptions): Promise<number> {
@@ -57,11 +69,13 @@ async function main(options: BenchOptions): Promise<number> {
       ? '\nEvery target that was measured is met.'
       : `\nMissed: ${misses.map(({ title, target }) => `${title} (${target?.text})`).join('; ')}.`,
   );
+  const { lost } = environment.bench;
+  for (const what of lost) console.log(`Left out: ${what}`);
   for (const { figure, reason } of failures) console.log(`Not measured: ${figure}: ${reason}`);
   if (options.json !== undefined)
     await fs.writeFile(
       options.json,
-      renderJson(rows, { machine, startedAt, durationS, quick: options.quick, failures }),
+      renderJson(rows, { machine, startedAt, durationS, quick: options.quick, lost, failures }),
     );
   return failures.length === 0 ? 0 : 1;
 }

@@ -10,27 +10,40 @@ const atOnce = 10;
 const startOne =
   'reflink the disk, start QEMU over the snapshot, cont, connect HTTP/2, run the command to its first output byte';
 
-/** Forks to first output: one and ten at once from a checkpoint, one from the running sprite; and the memory of an awake one. */
+/** A fork of a checkpoint to first output, and its memory. */
 export const fork: Figure = {
   name: 'fork',
-  async measure(bench) {
-    await using sprite = await BenchSprite.create(bench, bench.unique('fork'));
-    await sprite.firstOutputAt();
-    const { id: checkpoint } = await bench.client.checkpoints.createAndWait(sprite.name);
-    await using vm = await FloorVm.restore(bench.floor, bench.unique('fork'), bench.genesis);
-    await vm.run(...firstOutputCommand);
-    await vm.disconnect();
-    const snapshot = { dir: path.join(bench.floor.dir, bench.unique('origin')) };
-    await captureLive(vm, bench.floor.ramMib, snapshot);
-    await using _removed = { [Symbol.asyncDispose]: () => fs.rm(snapshot.dir, { recursive: true }) };
-    const source: Source = { sprite, checkpoint, vm, snapshot };
-    return [
-      ...(await measureOne(bench, source)),
-      await measureMany(bench, source),
-      await measureRunning(bench, source),
-    ];
-  },
+  measure: (bench) => withSource(bench, (source) => measureOne(bench, source)),
 };
+
+/** Ten forks of a checkpoint at once, each to first output. */
+export const forkTen: Figure = {
+  name: 'fork-ten',
+  measure: (bench) => withSource(bench, async (source) => [await measureMany(bench, source)]),
+};
+
+/** A fork of a sprite that runs on, to first output. */
+export const forkRunning: Figure = {
+  name: 'fork-running',
+  measure: (bench) => withSource(bench, async (source) => [await measureRunning(bench, source)]),
+};
+
+/** A running sprite with a checkpoint, and a bare VM with a snapshot of the same kind. */
+async function withSource(bench: Bench, measure: (source: Source) => Promise<Row[]>): Promise<Row[]> {
+  await using sprite = await BenchSprite.create(bench, bench.unique('fork'));
+  await sprite.firstOutputAt();
+  const { id: checkpoint } = await bench.client.checkpoints.createAndWait(sprite.name);
+  await using vm = await FloorVm.restore(bench.floor, bench.unique('fork'), bench.genesis);
+  await vm.run(...firstOutputCommand);
+  await vm.disconnect();
+  const snapshot = { dir: path.join(bench.floor.dir, bench.unique('origin')) };
+  await captureLive(vm, bench.floor.ramMib, snapshot);
+  try {
+    return await measure({ sprite, checkpoint, vm, snapshot });
+  } finally {
+    await fs.rm(snapshot.dir, { recursive: true });
+  }
+}
 
 interface Source {
   sprite: BenchSprite;

@@ -11,6 +11,7 @@ export function renderJson(
     startedAt: string;
     durationS: number;
     quick: boolean;
+    lost: string[];
     failures: { figure: string; reason: string }[];
   },
 ): string {
