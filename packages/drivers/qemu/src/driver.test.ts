@@ -6,6 +6,7 @@ import type { Vm } from '@sylph/engine';
 import { pageBytes } from '@sylph/model';
 import { QemuDriver } from './driver.ts';
 import { mappingOf, processFacts } from './procfs.ts';
+import { runProgram } from './supervise.ts';
 import { Guest } from './testing/guest.ts';
 import { VmFixture } from './testing/vm-fixture.ts';
 
@@ -188,6 +189,26 @@ test('a VM whose guest powers off or resets ends by the guest, also unseen', asy
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   assert.equal(await fixture.driver.adopt(unseen.dir), undefined);
   assert.ok(isGone(unseen.pid));
+});
+
+test('a VM whose disk has no room waits, and goes on when there is some', async () => {
+  const vm = await fixture.start(origin);
+  await using guest = await Guest.connect(vm);
+  const filler = path.join(fixture.pool, 'filler');
+  const { bavail, bsize } = fs.statfsSync(fixture.pool);
+  await runProgram('xfs_io', ['-f', '-c', `falloc 0 ${(bavail - 2000) * bsize}`, filler], { deadlineMs: 30_000 });
+  let written = false;
+  const writing = guest
+    .run('dd if=/dev/urandom of=/root/big bs=1M count=48 conv=fsync 2>/dev/null; wc -c < /root/big')
+    .then((output) => {
+      written = true;
+      return output;
+    });
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  assert.equal(written, false);
+  fs.rmSync(filler);
+  assert.equal(await writing, `${48 * 2 ** 20}\n`);
+  await vm.end();
 });
 
 test('a state that does not load is an error that says why, and no process stays', async () => {

@@ -4,14 +4,14 @@ import type { Vm, VmDriver, VmSpec } from '@sylph/engine';
 import { type MachineIdentity, SylphError } from '@sylph/model';
 import { machineName, qemuArgs, runFiles } from './args.ts';
 import { WorkerPool } from './capture/pool.ts';
-import { describeProcess, findProcess, writeHandle } from './handle.ts';
+import { type VmHandle, describeProcess, findProcess, writeHandle } from './handle.ts';
 import { type VmLimits, openLimits } from './limits.ts';
 import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from './probe.ts';
 import { QmpClient } from './qmp.ts';
 import { SilentBootError, awaitMemory, awaitSignOfLife, defaultSilenceMs } from './readiness.ts';
 import { supervise, terminate, within } from './supervise.ts';
 import { measureTscKhz } from './tsc.ts';
-import { QemuVm, status } from './vm.ts';
+import { QemuVm, type VmParts, status } from './vm.ts';
 import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
 
 const qmpDeadlineMs = 10_000;
@@ -76,7 +76,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     const found = findProcess(dir, (exe) => path.basename(exe) === path.basename(this.#qemu));
     if (found === undefined) return undefined;
     const hypervisor = adoptedProcess(found.pid, found.startTime);
-    const vm = found.handle === undefined ? undefined : await this.#reconnect(dir, hypervisor, found.handle.ramMib);
+    const vm = found.handle === undefined ? undefined : await this.#reconnect(dir, hypervisor, found.handle);
     if (vm !== undefined) return vm;
     // Not a VM any more, or not one yet: it never counted, or its guest has powered off.
     hypervisor.expectEnd();
@@ -98,21 +98,23 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
       throw new SylphError('vm_failed', describeEnd(exit, hypervisor.stderrTail()));
     });
     try {
-      const handle = describeProcess(hypervisor.pid, spec.shape.ramMib);
+      const vm = { ramMib: spec.shape.ramMib, group: spec.spriteId };
+      const handle = describeProcess(hypervisor.pid, vm);
       if (handle !== undefined) writeHandle(spec.dir, handle);
-      this.#limits.apply(hypervisor.pid, path.basename(spec.spriteId), spec.shape);
+      this.#limits.apply(hypervisor.pid, vm.group, spec.shape);
       const running = this.#bringUp(spec, hypervisor, AbortSignal.any([signal, attempt.signal]));
       // When QEMU dies the bring-up fails too, with less to say.
       running.catch(() => {});
       const qmp = await Promise.race([died, endFirst(running, died)]);
       died.catch(() => {});
-      return this.#vm(spec.dir, spec.uid, spec.shape.ramMib, hypervisor, qmp, false, path.basename(spec.spriteId));
+      return this.#vm({ dir: spec.dir, uid: spec.uid, process: hypervisor, qmp, paused: false, ...vm });
     } catch (error) {
       attempt.abort();
       died.catch(() => {});
       await terminate(asTarget(hypervisor));
       hypervisor.release();
-      throw signal.aborted ? signal.reason : error;
+      if (signal.aborted) throw signal.reason;
+      throw asVmFailure(error);
     }
   }
 
@@ -163,7 +165,11 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     }
   }
 
-  async #reconnect(dir: string, hypervisor: VmProcess, ramMib: number): Promise<Vm | undefined> {
+  async #reconnect(
+    dir: string,
+    hypervisor: VmProcess,
+    { ramMib, group }: Pick<VmHandle, 'ramMib' | 'group'>,
+  ): Promise<Vm | undefined> {
     let qmp: QmpClient | undefined;
     try {
       qmp = await QmpClient.connect(qmpPath(hypervisor.pid), {
@@ -178,7 +184,11 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
         return undefined;
       }
       const { uid } = fs.statSync(`/proc/${hypervisor.pid}`);
-      return this.#vm(dir, uid, ramMib, hypervisor, qmp, !state.running && state.status !== 'io-error', undefined);
+      // With an I/O error it is not paused by anybody: it goes on by itself when there is room.
+      const paused = !state.running && state.status !== 'io-error';
+      const vm = this.#vm({ dir, uid, process: hypervisor, qmp, paused, ramMib, group });
+      if (state.status === 'io-error') vm.retryDisk();
+      return vm;
     } catch (error) {
       qmp?.close();
       this.#notice(`the VM in ${dir} does not answer and is ended: ${(error as Error).message}`);
@@ -186,20 +196,15 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     }
   }
 
-  #vm(
-    dir: string,
-    uid: number,
-    ramMib: number,
-    hypervisor: VmProcess,
-    qmp: QmpClient,
-    paused: boolean,
-    group: string | undefined,
-  ): Vm {
-    const onEnd = (): void => {
-      if (group !== undefined) this.#limits.remove(group);
-    };
-    return new QemuVm({ dir, uid, ramMib, process: hypervisor, qmp, workers: this.#workers, paused, onEnd });
+  #vm({ group, ...parts }: Omit<VmParts, 'workers' | 'onEnd'> & { group: string }): QemuVm {
+    return new QemuVm({ ...parts, workers: this.#workers, onEnd: () => this.#limits.remove(group) });
   }
+}
+
+function asVmFailure(error: unknown): SylphError {
+  if (error instanceof SylphError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new SylphError('vm_failed', `cannot start the VM: ${message}`, { cause: error });
 }
 
 /** A connection that breaks because QEMU is ending says less than its end, which follows: that is waited for, a moment. */

@@ -7,6 +7,7 @@ import { describeProcess, findProcess, writeHandle } from './handle.ts';
 import { processFacts } from './procfs.ts';
 import { type Supervised, signalPid, supervise, terminate } from './supervise.ts';
 
+const facts = { ramMib: 512, group: 'sprite-1' };
 const isSleep = (exe: string): boolean => /sleep|coreutils|busybox/.test(path.basename(exe));
 
 /** A working directory with a process in it that stands for a hypervisor. */
@@ -23,7 +24,7 @@ async function setUp(context: TestContext): Promise<{ dir: string; program: Supe
 
 test('a process is found by its handle', async (context) => {
   const { dir, program } = await setUp(context);
-  const handle = describeProcess(program.pid, 512);
+  const handle = describeProcess(program.pid, facts);
   assert.ok(handle);
   writeHandle(dir, handle);
   assert.deepEqual(findProcess(dir, isSleep), { handle, pid: program.pid, startTime: handle.startTime });
@@ -49,8 +50,8 @@ test('a handle that names somebody else is not believed', async (context) => {
   context.after(async () => {
     await terminate({ pid: other.pid, exited: other.exited, signal: (signal) => signalPid(other.pid, signal) });
   });
-  const foreign = describeProcess(other.pid, 512);
-  const own = describeProcess(program.pid, 512);
+  const foreign = describeProcess(other.pid, facts);
+  const own = describeProcess(program.pid, facts);
   assert.ok(foreign && own);
   for (const handle of [foreign, { ...own, startTime: '1' }, { ...own, exe: '/bin/true' }]) {
     writeHandle(dir, handle);
@@ -65,7 +66,7 @@ test('no process, no directory: nothing', async (context) => {
     findProcess(dir, () => false),
     undefined,
   );
-  const handle = describeProcess(program.pid, 512);
+  const handle = describeProcess(program.pid, facts);
   assert.ok(handle);
   writeHandle(dir, handle);
   signalPid(program.pid, 9);

@@ -12,6 +12,8 @@ const vmHandle = z.strictObject({
   startTime: z.string().regex(/^\d{1,20}$/),
   exe: z.string(),
   ramMib: z.int(),
+  /** Name of its limits' group. */
+  group: z.string().regex(/^[A-Za-z0-9-]{1,64}$/),
 });
 export type VmHandle = z.output<typeof vmHandle>;
 
@@ -19,12 +21,12 @@ export type VmHandle = z.output<typeof vmHandle>;
 const maxHandleBytes = 4096;
 
 /** Describes a process that was just spawned. Undefined when it is gone already. */
-export function describeProcess(pid: number, ramMib: number): VmHandle | undefined {
+export function describeProcess(pid: number, vm: { ramMib: number; group: string }): VmHandle | undefined {
   const facts = processFacts(pid);
   const exe = processExe(pid);
   return facts === undefined || exe === undefined
     ? undefined
-    : { version: 1, pid, startTime: facts.startTime, exe, ramMib };
+    : { version: 1, pid, startTime: facts.startTime, exe, ...vm };
 }
 
 /** Writes the handle: whole or not at all. It need not survive a power cut, for neither does the VM. */

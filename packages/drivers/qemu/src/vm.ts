@@ -119,7 +119,7 @@ export class QemuVm implements Vm {
 
   #onEvent(event: QmpEvent): void {
     if (event.name === 'SHUTDOWN') void this.#onShutdown(event);
-    if (event.name === 'BLOCK_IO_ERROR' && blockError.safeParse(event.data).data?.action === 'stop') this.#retryDisk();
+    if (event.name === 'BLOCK_IO_ERROR' && blockError.safeParse(event.data).data?.action === 'stop') this.retryDisk();
   }
 
   /** The guest powered off or reset: QEMU holds it paused, so that its last words can be read. */
@@ -138,7 +138,7 @@ export class QemuVm implements Vm {
   }
 
   /** QEMU pauses a guest whose disk has no room, rather than show it an error; the write is repeated when the guest goes on. */
-  #retryDisk(): void {
+  retryDisk(): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       void this.#continueAfterIoError();
