@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, stat, writeFile, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CliFixture, type Run } from './testing/run-cli.ts';
+import { promisify } from 'node:util';
+import { CliFixture, mainFile, type Run } from './testing/run-cli.ts';
 
 let fixture: CliFixture;
 
@@ -67,6 +69,11 @@ describe('exec', () => {
     const [code] = (await once(child, 'close')) as [number];
     assert.equal(code, 0);
     child.stdin.destroy();
+  });
+
+  test('the end of piped input reaches a terminal as Ctrl+D', async () => {
+    const { stdout } = await fixture.run(['exec', '-s', 'one', '--tty', 'head', '-c', '3'], { input: 'ab' });
+    assert.equal(stdout.toString(), 'ab\x04');
   });
 
   test('takes no input with --no-stdin', async () => {
@@ -441,6 +448,19 @@ describe('completion', () => {
     assert.deepEqual(await offered('sessions', 'kill', '--signal', 'K'), ['KILL']);
     assert.deepEqual(await offered('completion', 'z'), ['zsh']);
     assert.ok(!(await offered('')).includes('__complete'));
+  });
+
+  test('the script for bash offers them', async () => {
+    const bin = join(fixture.home, 'bin');
+    await mkdir(bin, { recursive: true });
+    await writeFile(join(bin, 'sylph'), `#!/bin/sh\nexec '${process.execPath}' '${mainFile}' "$@"\n`, { mode: 0o755 });
+    const line = (words: string): string =>
+      `COMP_WORDS=(sylph ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _sylph; echo "\${COMPREPLY[*]}"`;
+    const script = `source <(sylph completion bash); ${line('check')}; ${line("info ''")}; ${line('exec --d')}`;
+    const { stdout } = await promisify(execFile)('bash', ['--norc', '-c', script], {
+      env: { ...fixture.env, PATH: `${bin}:${fixture.env['PATH']}` },
+    });
+    assert.equal(stdout, 'checkpoint check\none\n--dir\n');
   });
 
   test('an unreachable server offers nothing and says nothing', async () => {

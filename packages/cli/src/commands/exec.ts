@@ -1,6 +1,7 @@
 import { collect, type CommandResult, type ExecRequest } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
+import { captured, maxCapturedBytes } from '../exec/captured.ts';
 import { parseEnvironment } from '../exec/environment.ts';
 import { terminalSize } from '../exec/on-terminal.ts';
 import { pipeOutput } from '../exec/plain.ts';
@@ -98,16 +99,13 @@ async function httpPost(context: Context, sprite: string, request: ExecRequest):
     ...(request.stdin === true ? { input: process.stdin as AsyncIterable<Uint8Array> } : {}),
   });
   try {
-    if (context.out.json) return await tell(context, sprite, undefined, await collect(running, maxJsonBytes));
+    if (context.out.json) return await tell(context, sprite, undefined, await collect(running, maxCapturedBytes));
     await pipeOutput(running);
     return (await running.exit).code;
   } finally {
     process.stdin.destroy();
   }
 }
-
-/** Output that fits into one JSON document, bytes. */
-const maxJsonBytes = 64 * 2 ** 20;
 
 async function asJson(context: Context, sprite: string, request: ExecRequest): Promise<number> {
   const client = await context.client();
@@ -123,7 +121,7 @@ async function asJson(context: Context, sprite: string, request: ExecRequest): P
   })();
   feeding.catch(() => undefined); // Raced below; after that our own destroying of stdin is no failure.
   try {
-    return await tell(context, sprite, session.id, await Promise.race([collect(session, maxJsonBytes), feeding]));
+    return await tell(context, sprite, session.id, await Promise.race([collect(session, maxCapturedBytes), feeding]));
   } finally {
     process.stdin.destroy();
   }
@@ -135,21 +133,6 @@ async function tell(
   session: string | undefined,
   result: CommandResult,
 ): Promise<number> {
-  await context.out.result(
-    { sprite, session_id: session ?? null, exit_code: result.exitCode, ...texts(result) },
-    () => '',
-  );
+  await context.out.result({ sprite, session_id: session ?? null, ...captured(result) }, () => '');
   return result.exitCode;
-}
-
-/** Output as text where it is text, else in base64. */
-function texts({ stdout, stderr }: CommandResult): { encoding: 'utf-8' | 'base64'; stdout: string; stderr: string } {
-  try {
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-    return { encoding: 'utf-8', stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-  } catch {
-    // Not UTF-8: base64 loses nothing.
-    const encode = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-    return { encoding: 'base64', stdout: encode(stdout), stderr: encode(stderr) };
-  }
 }

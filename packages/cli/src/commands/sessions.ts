@@ -1,5 +1,6 @@
 import { collect } from '@sylph/client';
 import { command } from '../command.ts';
+import { captured, maxCapturedBytes } from '../exec/captured.ts';
 import { runSession } from '../exec/run.ts';
 import { ago } from '../output/human.ts';
 import { table } from '../output/table.ts';
@@ -56,18 +57,8 @@ const attach = command({
       });
     }
     await using session = await client.attach(sprite, id, { stdin: false });
-    const result = await collect(session, 64 * 2 ** 20);
-    await context.out.result(
-      {
-        sprite,
-        session_id: id,
-        exit_code: result.exitCode,
-        encoding: 'utf-8',
-        stdout: result.text,
-        stderr: result.errorText,
-      },
-      () => '',
-    );
+    const result = await collect(session, maxCapturedBytes);
+    await context.out.result({ sprite, session_id: id, ...captured(result) }, () => '');
     return result.exitCode;
   },
 });

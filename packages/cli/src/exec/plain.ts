@@ -1,6 +1,8 @@
 import type { ExecSession, ServerMessage } from '@sylph/client';
 import { writeTo } from '../output/output.ts';
 
+const ctrlD = 0x04;
+
 /** What is said about a connection while a command runs; for people only. */
 export interface SessionNotes {
   note: (text: string) => void;
@@ -53,6 +55,8 @@ async function pipeStdin(session: ExecSession): Promise<void> {
     if ((thrown as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE' || process.stdin.destroyed) return;
     throw thrown;
   }
+  // A terminal has no end of input of its own: its line discipline makes one of Ctrl+D.
+  if (session.tty) await session.stdin.write(Uint8Array.of(ctrlD));
   await session.stdin.end();
 }
 
