@@ -14,11 +14,24 @@ after(() => agent[Symbol.asyncDispose]());
 
 let lastId = 0;
 function spec(argv: string[], more: Partial<ProcessSpec> = {}): ProcessSpec {
-  return { id: String(++lastId), argv, path: argv[0] ?? '', env: { PATH: '/usr/bin:/bin' }, dir: '/', user: 'root', tty: null, stdin: false, ...more };
+  return {
+    id: String(++lastId),
+    argv,
+    path: argv[0] ?? '',
+    env: { PATH: '/usr/bin:/bin' },
+    dir: '/',
+    user: 'root',
+    tty: null,
+    stdin: false,
+    ...more,
+  };
 }
 
 async function connect(): Promise<GuestChannel> {
-  const channel = await new ControlAndDataChannels().connect(agent.sockets, { deadlineMs: 10_000, signal: new AbortController().signal });
+  const channel = await new ControlAndDataChannels().connect(agent.sockets, {
+    deadlineMs: 10_000,
+    signal: new AbortController().signal,
+  });
   await channel.open({ deadlineMs: 10_000 });
   return channel;
 }
@@ -59,8 +72,14 @@ test('a process of the real agent runs, prints, exits, is listed and forgotten',
 
 test('the real agent says why a program cannot be started', async () => {
   await using channel = await connect();
-  await assert.rejects(channel.startProcess(spec(['frob'])).started, (error) => error instanceof ProcessStartError && error.errno === 'ENOENT' && /frob/.test(error.message));
-  await assert.rejects(channel.startProcess(spec(['/etc/passwd'])).started, (error) => error instanceof ProcessStartError && error.errno === 'EACCES');
+  await assert.rejects(
+    channel.startProcess(spec(['frob'])).started,
+    (error) => error instanceof ProcessStartError && error.errno === 'ENOENT' && /frob/.test(error.message),
+  );
+  await assert.rejects(
+    channel.startProcess(spec(['/etc/passwd'])).started,
+    (error) => error instanceof ProcessStartError && error.errno === 'EACCES',
+  );
 });
 
 test('input goes through a real process and back unchanged, at any size', async () => {
@@ -69,7 +88,7 @@ test('input goes through a real process and back unchanged, at any size', async 
   const total = 20 * 1024 * 1024;
   const sent = createHash('sha256');
   const writing = (async () => {
-    for (let at = 0; at < total; ) {
+    for (let at = 0; at < total;) {
       const piece = Buffer.alloc(Math.min(100_000, total - at), at % 251);
       sent.update(piece);
       await stream.writeStdin(at, piece);
@@ -93,7 +112,12 @@ test('input goes through a real process and back unchanged, at any size', async 
 
 test('a terminal is resized and signalled over its stream', async () => {
   await using channel = await connect();
-  const stream = channel.startProcess(spec(['sh', '-c', 'trap "stty size; exit 5" USR1; echo ready; while :; do sleep 0.05; done'], { tty: { cols: 80, rows: 24 }, stdin: true }));
+  const stream = channel.startProcess(
+    spec(['sh', '-c', 'trap "stty size; exit 5" USR1; echo ready; while :; do sleep 0.05; done'], {
+      tty: { cols: 80, rows: 24 },
+      stdin: true,
+    }),
+  );
   let text = '';
   for await (const event of stream.events) {
     if (event.type === 'output') text += event.bytes.toString();

@@ -55,7 +55,10 @@ export class ControlPort {
    * Sends a request and waits for its answer; with `repeatMs`, sends it again after each of those delays (the last one is repeated) as long as there is none:
    * requests are idempotent. Rejects with `agent_failed` when the port closes, with the abort reason when `signal` fires.
    */
-  async request(request: ControlRequest, options: { signal: AbortSignal; repeatMs?: readonly number[] }): Promise<ControlReply> {
+  async request(
+    request: ControlRequest,
+    options: { signal: AbortSignal; repeatMs?: readonly number[] },
+  ): Promise<ControlReply> {
     options.signal.throwIfAborted();
     if (this.#reason !== undefined) throw agentFailed(this.#reason);
     const id = randomBytes(8).toString('hex');

@@ -31,7 +31,12 @@ export async function openDataSession(socket: net.Socket): Promise<http2.ClientH
     maxSessionMemory: maxSessionMemoryMb,
     peerMaxConcurrentStreams: assumedPeerStreams,
     maxHeaderListPairs: 32,
-    settings: { enablePush: false, initialWindowSize: streamWindowBytes, maxFrameSize: maxFrameBytes, maxHeaderListSize: 16 * 1024 },
+    settings: {
+      enablePush: false,
+      initialWindowSize: streamWindowBytes,
+      maxFrameSize: maxFrameBytes,
+      maxHeaderListSize: 16 * 1024,
+    },
   });
   // The owner looks at whether the session is closed, and listens from then on.
   session.on('error', () => {});
@@ -42,7 +47,12 @@ export async function openDataSession(socket: net.Socket): Promise<http2.ClientH
 }
 
 /** Opens a stream. Throws `agent_failed` where Node throws: the session is ending, or has no stream numbers left. */
-export function openStream(session: http2.ClientHttp2Session, method: string, path: string, options: { endStream: boolean }): http2.ClientHttp2Stream {
+export function openStream(
+  session: http2.ClientHttp2Session,
+  method: string,
+  path: string,
+  options: { endStream: boolean },
+): http2.ClientHttp2Stream {
   try {
     return session.request({ ':method': method, ':path': path }, options);
   } catch (error) {

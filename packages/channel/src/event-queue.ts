@@ -17,7 +17,9 @@ export class EventQueue implements AsyncIterableIterator<ProcessEvent, undefined
   #bytes = 0;
   #wasFull = false;
   #ended: { error: unknown } | 'finished' | undefined;
-  #waiting: { resolve(result: IteratorResult<ProcessEvent, undefined>): void; reject(error: unknown): void } | undefined;
+  #waiting:
+    | { resolve(result: IteratorResult<ProcessEvent, undefined>): void; reject(error: unknown): void }
+    | undefined;
 
   constructor(onRoom: () => void) {
     this.#onRoom = onRoom;

@@ -9,7 +9,10 @@ const channels = new ControlAndDataChannels();
 const never = new AbortController().signal;
 
 test('hello is answered: texts are cleaned and cut', async () => {
-  await using guest = await FakeGuest.start({ control: (line, socket, self) => self.reply(socket, line, { agent: 'bad\u001b[31m\nagent', kernel: 'k'.repeat(100) }) });
+  await using guest = await FakeGuest.start({
+    control: (line, socket, self) =>
+      self.reply(socket, line, { agent: 'bad\u001b[31m\nagent', kernel: 'k'.repeat(100) }),
+  });
   await using channel = await channels.connect(guest.sockets, { deadlineMs: 5000, signal: never });
   assert.deepEqual(channel.hello, { version: 1, agent: 'bad [31m agent', kernel: 'k'.repeat(100), bootId: 'boot' });
 });
@@ -47,7 +50,10 @@ test('a port that closes before the guest is ready is connected again', async ()
 
 test('garbage, halves of lines, wrong ids and over-long lines in front of the answer are ignored', async () => {
   await using guest = await FakeGuest.start({
-    controlConnected: (socket) => socket.write('half of an earlier line","ok":true}\n{"id":"wrong","ok":true,"ready":true}\n[1,2]\nnull\n{"id":7}\n'),
+    controlConnected: (socket) =>
+      socket.write(
+        'half of an earlier line","ok":true}\n{"id":"wrong","ok":true,"ready":true}\n[1,2]\nnull\n{"id":7}\n',
+      ),
     control: (line, socket, self) => {
       socket.write(`${'x'.repeat(70_000)}\n`);
       socket.write(Buffer.from([0xff, 0xfe, 0x00, 0x0a]));
@@ -68,19 +74,35 @@ test('a guest that floods its control port is dropped', async () => {
       flood();
     },
   });
-  await assert.rejects(channels.connect(guest.sockets, { deadlineMs: 20_000, signal: never }), { code: 'agent_failed', message: /answer nothing/ });
+  await assert.rejects(channels.connect(guest.sockets, { deadlineMs: 20_000, signal: never }), {
+    code: 'agent_failed',
+    message: /answer nothing/,
+  });
 });
 
 test('a guest that never answers costs the deadline', async () => {
   await using guest = await FakeGuest.start({ control: () => {} });
-  await assert.rejects(channels.connect(guest.sockets, { deadlineMs: 120, signal: never }), { code: 'agent_failed', message: /within 120 ms: hello/ });
+  await assert.rejects(channels.connect(guest.sockets, { deadlineMs: 120, signal: never }), {
+    code: 'agent_failed',
+    message: /within 120 ms: hello/,
+  });
 });
 
 test('a guest that refuses, or speaks another version, is not asked again', async () => {
-  await using refusing = await FakeGuest.start({ control: (line, socket, self) => self.reply(socket, line, { ok: false, error: 'no\u0007pe' }) });
-  await assert.rejects(channels.connect(refusing.sockets, { deadlineMs: 5000, signal: never }), { code: 'agent_failed', message: /refused hello: no pe/ });
-  await using newer = await FakeGuest.start({ control: (line, socket, self) => self.reply(socket, line, { version: 2 }) });
-  await assert.rejects(channels.connect(newer.sockets, { deadlineMs: 5000, signal: never }), { code: 'agent_failed', message: /version 2/ });
+  await using refusing = await FakeGuest.start({
+    control: (line, socket, self) => self.reply(socket, line, { ok: false, error: 'no\u0007pe' }),
+  });
+  await assert.rejects(channels.connect(refusing.sockets, { deadlineMs: 5000, signal: never }), {
+    code: 'agent_failed',
+    message: /refused hello: no pe/,
+  });
+  await using newer = await FakeGuest.start({
+    control: (line, socket, self) => self.reply(socket, line, { version: 2 }),
+  });
+  await assert.rejects(channels.connect(newer.sockets, { deadlineMs: 5000, signal: never }), {
+    code: 'agent_failed',
+    message: /version 2/,
+  });
 });
 
 test('no socket at all costs the deadline; an abort ends it with its reason', async () => {

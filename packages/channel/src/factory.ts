@@ -16,12 +16,18 @@ const notReadyPauseMs = 20;
 
 /** Makes channels over the two Unix sockets of a VM. Stateless. */
 export class ControlAndDataChannels implements ChannelFactory {
-  connect(sockets: { data: string; control: string }, options: { deadlineMs: number; signal: AbortSignal }): Promise<GuestChannel> {
+  connect(
+    sockets: { data: string; control: string },
+    options: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<GuestChannel> {
     return withDeadline('hello', options.deadlineMs, (signal) => connectUntilReady(sockets, signal), options.signal);
   }
 }
 
-async function connectUntilReady(sockets: { data: string; control: string }, signal: AbortSignal): Promise<GuestChannel> {
+async function connectUntilReady(
+  sockets: { data: string; control: string },
+  signal: AbortSignal,
+): Promise<GuestChannel> {
   for (;;) {
     const control = new ControlPort(await connectWhenListening(sockets.control, signal));
     try {
@@ -39,9 +45,16 @@ async function connectUntilReady(sockets: { data: string; control: string }, sig
 
 async function greet(control: ControlPort, signal: AbortSignal): Promise<GuestHello> {
   for (;;) {
-    const reply = await control.request({ op: 'hello', versions: [guestWireVersion] }, { signal, repeatMs: helloRepeatMs });
+    const reply = await control.request(
+      { op: 'hello', versions: [guestWireVersion] },
+      { signal, repeatMs: helloRepeatMs },
+    );
     if (!reply.ok) throw refused(reply);
-    if (reply.version !== undefined && reply.version !== guestWireVersion) throw refused({ ...reply, error: `it speaks version ${reply.version} of the guest wire, not ${guestWireVersion}` });
+    if (reply.version !== undefined && reply.version !== guestWireVersion)
+      throw refused({
+        ...reply,
+        error: `it speaks version ${reply.version} of the guest wire, not ${guestWireVersion}`,
+      });
     if (reply.ready === true) return toHello(reply);
     await sleep(notReadyPauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
@@ -52,5 +65,10 @@ function refused(reply: ControlReply): SylphError {
 }
 
 function toHello(reply: ControlReply): GuestHello {
-  return { version: reply.version ?? guestWireVersion, agent: cleanText(reply.agent ?? '', 128), kernel: cleanText(reply.kernel ?? '', 128), bootId: cleanText(reply.bootId ?? '', 64) };
+  return {
+    version: reply.version ?? guestWireVersion,
+    agent: cleanText(reply.agent ?? '', 128),
+    kernel: cleanText(reply.kernel ?? '', 128),
+    bootId: cleanText(reply.bootId ?? '', 64),
+  };
 }

@@ -6,11 +6,24 @@ import type { GuestChannel } from '@sylph/engine';
 import { ControlAndDataChannels } from './factory.ts';
 import { FakeGuest, type FakeGuestBehaviour } from './testing/fake-guest.ts';
 
-const event = { time: '1', entropy: '', generationId: 'g', hostname: 'h', spriteId: 's', machineId: 'm', newIdentity: false };
+const event = {
+  time: '1',
+  entropy: '',
+  generationId: 'g',
+  hostname: 'h',
+  spriteId: 's',
+  machineId: 'm',
+  newIdentity: false,
+};
 
-async function openChannel(behaviour: FakeGuestBehaviour): Promise<{ guest: FakeGuest; channel: GuestChannel } & AsyncDisposable> {
+async function openChannel(
+  behaviour: FakeGuestBehaviour,
+): Promise<{ guest: FakeGuest; channel: GuestChannel } & AsyncDisposable> {
   const guest = await FakeGuest.start(behaviour);
-  const channel = await new ControlAndDataChannels().connect(guest.sockets, { deadlineMs: 5000, signal: new AbortController().signal });
+  const channel = await new ControlAndDataChannels().connect(guest.sockets, {
+    deadlineMs: 5000,
+    signal: new AbortController().signal,
+  });
   return {
     guest,
     channel,
@@ -48,12 +61,21 @@ test('a data port without a nonce is given up after 8 MiB, or at the deadline', 
   await using flooding = await openChannel({ staleBytes: Buffer.alloc(9 * 1024 * 1024) });
   await assert.rejects(flooding.channel.open({ deadlineMs: 20_000 }), { code: 'agent_failed', message: /no nonce/ });
   await using silent = await openChannel({ control: (line, socket, guest) => guest.reply(socket, line) });
-  await assert.rejects(silent.channel.open({ deadlineMs: 100 }), { code: 'agent_failed', message: /within 100 ms: open/ });
+  await assert.rejects(silent.channel.open({ deadlineMs: 100 }), {
+    code: 'agent_failed',
+    message: /within 100 ms: open/,
+  });
 });
 
-test('a refused operation is an error with the guest\'s cleaned reason', async () => {
-  await using fixture = await openChannel({ control: (line, socket, guest) => guest.reply(socket, line, line.op === 'hello' ? {} : { ok: false, error: 'disk\nfull' }) });
-  await assert.rejects(fixture.channel.quiesce({ deadlineMs: 5000 }), { code: 'agent_failed', message: /refused quiesce: disk full/ });
+test("a refused operation is an error with the guest's cleaned reason", async () => {
+  await using fixture = await openChannel({
+    control: (line, socket, guest) =>
+      guest.reply(socket, line, line.op === 'hello' ? {} : { ok: false, error: 'disk\nfull' }),
+  });
+  await assert.rejects(fixture.channel.quiesce({ deadlineMs: 5000 }), {
+    code: 'agent_failed',
+    message: /refused quiesce: disk full/,
+  });
   await assert.rejects(fixture.channel.open({ deadlineMs: 5000 }), { code: 'agent_failed', message: /refused open/ });
 });
 
@@ -93,7 +115,9 @@ test('a closed channel never says that it broke, and fails what is under way', a
 });
 
 test('a request without an answer costs its deadline only', async () => {
-  await using fixture = await openChannel({ stream: (stream, headers) => headers[':path'] === '/v1/ping' || stream.respond({ ':status': 200 }) });
+  await using fixture = await openChannel({
+    stream: (stream, headers) => headers[':path'] === '/v1/ping' || stream.respond({ ':status': 200 }),
+  });
   await fixture.channel.open({ deadlineMs: 5000 });
   await assert.rejects(fixture.channel.ping({ deadlineMs: 80 }), { code: 'agent_failed', message: /within 80 ms/ });
   assert.equal(await settled(fixture.channel.broken), 'pending');

@@ -62,7 +62,9 @@ export class PortsChannel implements GuestChannel {
   }
 
   async poweroff(options: { deadlineMs: number }): Promise<void> {
-    await withDeadline('poweroff', options.deadlineMs, (signal) => this.#ask({ op: 'poweroff', deadlineMs: options.deadlineMs }, signal));
+    await withDeadline('poweroff', options.deadlineMs, (signal) =>
+      this.#ask({ op: 'poweroff', deadlineMs: options.deadlineMs }, signal),
+    );
   }
 
   async ping(options: { deadlineMs: number }): Promise<void> {
@@ -116,7 +118,10 @@ export class PortsChannel implements GuestChannel {
       const connecting = connectWhenListening(this.#dataPath, AbortSignal.any([signal, abandon.signal]));
       let socket: net.Socket | undefined;
       try {
-        await Promise.all([this.#ask(op(nonce.toString('hex')), signal), connecting.then((connected) => (socket = connected))]);
+        await Promise.all([
+          this.#ask(op(nonce.toString('hex')), signal),
+          connecting.then((connected) => (socket = connected)),
+        ]);
         if (socket === undefined) throw new Error('unreachable: the socket is connected');
         await exchangeNonce(socket, nonce, signal);
         this.#useSession(await openDataSession(socket));
@@ -144,7 +149,8 @@ export class PortsChannel implements GuestChannel {
   async #ask(op: ControlRequest, signal: AbortSignal): Promise<ControlReply> {
     this.#assertUsable();
     const reply = await this.#control.request(op, { signal });
-    if (!reply.ok) throw agentFailed(`the guest's agent refused ${op.op}: ${reply.error ?? reply.code ?? 'no reason given'}`);
+    if (!reply.ok)
+      throw agentFailed(`the guest's agent refused ${op.op}: ${reply.error ?? reply.code ?? 'no reason given'}`);
     return reply;
   }
 
@@ -164,7 +170,8 @@ export class PortsChannel implements GuestChannel {
 
   #usableSession(): http2.ClientHttp2Session {
     this.#assertUsable();
-    if (this.#session === undefined || this.#session.closed || this.#session.destroyed) throw agentFailed('the data session is not open');
+    if (this.#session === undefined || this.#session.closed || this.#session.destroyed)
+      throw agentFailed('the data session is not open');
     return this.#session;
   }
 

@@ -15,17 +15,30 @@ interface Answer {
  * One request over the data session and its whole answer. Rejects with `agent_failed` when the stream breaks or the answer is too long,
  * with the abort reason when `signal` fires, and as {@link refusal} says on an error status.
  */
-export async function request(session: http2.ClientHttp2Session, method: string, path: string, options: { body?: unknown; signal: AbortSignal }): Promise<Buffer> {
+export async function request(
+  session: http2.ClientHttp2Session,
+  method: string,
+  path: string,
+  options: { body?: unknown; signal: AbortSignal },
+): Promise<Buffer> {
   const answer = await exchange(session, method, path, options);
   if (answer.status < 200 || answer.status > 299) throw refusal(answer.status, answer.body);
   return answer.body;
 }
 
-const refusalCodes: Record<number, ErrorCode> = { 404: 'session_not_found', 409: 'illegal_state', 410: 'session_exited' };
+const refusalCodes: Record<number, ErrorCode> = {
+  404: 'session_not_found',
+  409: 'illegal_state',
+  410: 'session_exited',
+};
 
 /** The error of an answer that is not 2xx: `session_not_found` for 404, `illegal_state` for 409, `session_exited` for 410, else `agent_failed`. */
 export function refusal(status: number, body: Buffer): SylphError {
-  return new SylphError(refusalCodes[status] ?? 'agent_failed', agentFailed(errorText(body) ?? `the guest's agent answered ${status}`).message, { context: { guestStatus: status } });
+  return new SylphError(
+    refusalCodes[status] ?? 'agent_failed',
+    agentFailed(errorText(body) ?? `the guest's agent answered ${status}`).message,
+    { context: { guestStatus: status } },
+  );
 }
 
 function errorText(body: Buffer): string | undefined {
@@ -48,7 +61,12 @@ export function parseJson<T>(schema: { parse(value: unknown): T }, body: Buffer,
   }
 }
 
-function exchange(session: http2.ClientHttp2Session, method: string, path: string, options: { body?: unknown; signal: AbortSignal }): Promise<Answer> {
+function exchange(
+  session: http2.ClientHttp2Session,
+  method: string,
+  path: string,
+  options: { body?: unknown; signal: AbortSignal },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
@@ -69,9 +87,15 @@ function exchange(session: http2.ClientHttp2Session, method: string, path: strin
     stream.on('close', () => {
       options.signal.removeEventListener('abort', cancel);
       if (options.signal.aborted) reject(options.signal.reason);
-      else if (bytes > maxJsonBytes) reject(agentFailed(`the guest's agent answered ${method} ${path} with more than ${maxJsonBytes} bytes`));
+      else if (bytes > maxJsonBytes)
+        reject(agentFailed(`the guest's agent answered ${method} ${path} with more than ${maxJsonBytes} bytes`));
       else if (failure !== undefined || status === 0 || !stream.readableEnded) {
-        reject(agentFailed(`the data session broke during ${method} ${path}${failure === undefined ? '' : `: ${textOf(failure)}`}`, failure));
+        reject(
+          agentFailed(
+            `the data session broke during ${method} ${path}${failure === undefined ? '' : `: ${textOf(failure)}`}`,
+            failure,
+          ),
+        );
       } else resolve({ status, body: Buffer.concat(chunks, bytes) });
     });
     if (body !== undefined) stream.end(body);

@@ -5,16 +5,20 @@ import { LineSplitter } from './lines.ts';
 
 test('lines come out whole, however they are cut; those over the limit are left out', () => {
   fc.assert(
-    fc.property(fc.array(fc.string({ maxLength: 30 }).map((text) => text.replaceAll('\n', ''))), fc.array(fc.nat()), (texts, places) => {
-      const wire = Buffer.from(texts.map((text) => `${text}\n`).join(''));
-      const ends = [...places.map((place) => place % (wire.length + 1)), wire.length].toSorted((a, b) => a - b);
-      const splitter = new LineSplitter(20);
-      const lines = ends.flatMap((end, index) => splitter.push(wire.subarray(ends[index - 1] ?? 0, end))).map(String);
-      assert.deepEqual(
-        lines,
-        texts.filter((text) => Buffer.byteLength(text) <= 20),
-      );
-    }),
+    fc.property(
+      fc.array(fc.string({ maxLength: 30 }).map((text) => text.replaceAll('\n', ''))),
+      fc.array(fc.nat()),
+      (texts, places) => {
+        const wire = Buffer.from(texts.map((text) => `${text}\n`).join(''));
+        const ends = [...places.map((place) => place % (wire.length + 1)), wire.length].toSorted((a, b) => a - b);
+        const splitter = new LineSplitter(20);
+        const lines = ends.flatMap((end, index) => splitter.push(wire.subarray(ends[index - 1] ?? 0, end))).map(String);
+        assert.deepEqual(
+          lines,
+          texts.filter((text) => Buffer.byteLength(text) <= 20),
+        );
+      },
+    ),
   );
 });
 

@@ -19,7 +19,10 @@ export class LineSplitter {
     let from = 0;
     for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, from)) {
       this.#keep(chunk.subarray(from, at));
-      if (!this.#skipping) lines.push(this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts, this.#partsBytes));
+      if (!this.#skipping)
+        lines.push(
+          this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts, this.#partsBytes),
+        );
       this.#clear();
       this.#skipping = false;
       from = at + 1;

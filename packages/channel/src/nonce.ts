@@ -10,7 +10,9 @@ export const maxStaleBytes = 8 * 1024 * 1024;
  * Rejects with `agent_failed` after {@link maxStaleBytes} or when the socket closes; with the abort reason when `signal` fires. The socket is then of no use.
  */
 export async function exchangeNonce(socket: net.Socket, nonce: Buffer, signal: AbortSignal): Promise<void> {
-  const written = new Promise<void>((resolve, reject) => socket.write(nonce, (error) => (error ? reject(agentFailed('the nonce could not be written', error)) : resolve())));
+  const written = new Promise<void>((resolve, reject) =>
+    socket.write(nonce, (error) => (error ? reject(agentFailed('the nonce could not be written', error)) : resolve())),
+  );
   const { promise: aborted, reject: abort } = Promise.withResolvers<never>();
   const onAbort = () => abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -44,7 +46,8 @@ function discardThroughNonce(socket: net.Socket, nonce: Buffer, signal: AbortSig
         return;
       }
       staleBytes += chunk.length;
-      if (staleBytes > maxStaleBytes) finish(() => reject(agentFailed(`no nonce among ${maxStaleBytes} bytes from the data port`)));
+      if (staleBytes > maxStaleBytes)
+        finish(() => reject(agentFailed(`no nonce among ${maxStaleBytes} bytes from the data port`)));
       tail = Buffer.from(seen.subarray(Math.max(0, seen.length - nonce.length + 1)));
     };
     const closed = () => finish(() => reject(agentFailed('the data port closed before its nonce')));

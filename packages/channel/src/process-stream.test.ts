@@ -3,11 +3,28 @@ import type http2 from 'node:http2';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type GuestChannel, type ProcessEvent, ProcessStartError, type ProcessStream } from '@sylph/engine';
-import { FrameDecoder, type ProcessSpec, decodeOffsetPayload, encodeFrame, encodeOffsetFrame, frameHeader, frameType } from '@sylph/model';
+import {
+  FrameDecoder,
+  type ProcessSpec,
+  decodeOffsetPayload,
+  encodeFrame,
+  encodeOffsetFrame,
+  frameHeader,
+  frameType,
+} from '@sylph/model';
 import { ControlAndDataChannels } from './factory.ts';
 import { FakeGuest } from './testing/fake-guest.ts';
 
-const spec: ProcessSpec = { id: '1', argv: ['true'], path: 'true', env: {}, dir: '/', user: 'root', tty: null, stdin: true };
+const spec: ProcessSpec = {
+  id: '1',
+  argv: ['true'],
+  path: 'true',
+  env: {},
+  dir: '/',
+  user: 'root',
+  tty: null,
+  stdin: true,
+};
 
 const json = (type: number, value: unknown) => encodeFrame(type, Buffer.from(JSON.stringify(value)));
 const started = json(frameType.started, { pid: 7, path: '/bin/tr\u0007ue', inputOffset: 0, outputOffset: 0 });
@@ -18,7 +35,10 @@ type Script = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeade
 
 async function openChannel(script: Script): Promise<{ guest: FakeGuest; channel: GuestChannel } & AsyncDisposable> {
   const guest = await FakeGuest.start({ stream: script });
-  const channel = await new ControlAndDataChannels().connect(guest.sockets, { deadlineMs: 5000, signal: new AbortController().signal });
+  const channel = await new ControlAndDataChannels().connect(guest.sockets, {
+    deadlineMs: 5000,
+    signal: new AbortController().signal,
+  });
   await channel.open({ deadlineMs: 5000 });
   return {
     guest,
@@ -46,20 +66,40 @@ async function collect(stream: ProcessStream): Promise<ProcessEvent[]> {
 }
 
 function shape(events: ProcessEvent[]): unknown[] {
-  return events.map((event) => (event.type === 'output' ? [event.stream, event.offset, event.bytes.toString()] : event));
+  return events.map((event) =>
+    event.type === 'output' ? [event.stream, event.offset, event.bytes.toString()] : event,
+  );
 }
 
 test('a process starts, prints and exits', async () => {
-  await using fixture = await openChannel(say([started, stdout(0, 'hello'), encodeOffsetFrame(frameType.stderr, 5, Buffer.from('oh')), encodeOffsetFrame(frameType.stdinAck, 9), exitAt(7)]));
+  await using fixture = await openChannel(
+    say([
+      started,
+      stdout(0, 'hello'),
+      encodeOffsetFrame(frameType.stderr, 5, Buffer.from('oh')),
+      encodeOffsetFrame(frameType.stdinAck, 9),
+      exitAt(7),
+    ]),
+  );
   const stream = fixture.channel.startProcess(spec);
   assert.deepEqual(await stream.started, { pid: 7, path: '/bin/tr ue', inputOffset: 0, outputOffset: 0 });
-  assert.deepEqual(shape(await collect(stream)), [['stdout', 0, 'hello'], ['stderr', 5, 'oh'], { type: 'stdin-ack', offset: 9 }, { type: 'exit', exit: { code: 3, signal: null, outputOffset: 7 } }]);
+  assert.deepEqual(shape(await collect(stream)), [
+    ['stdout', 0, 'hello'],
+    ['stderr', 5, 'oh'],
+    { type: 'stdin-ack', offset: 9 },
+    { type: 'exit', exit: { code: 3, signal: null, outputOffset: 7 } },
+  ]);
 });
 
 test('a process that cannot be started says why, cleaned', async () => {
-  await using fixture = await openChannel(say([json(frameType.failed, { error: 'frob:\u001b not found', code: 'ENOENT' })]));
+  await using fixture = await openChannel(
+    say([json(frameType.failed, { error: 'frob:\u001b not found', code: 'ENOENT' })]),
+  );
   const stream = fixture.channel.startProcess(spec);
-  await assert.rejects(stream.started, (error) => error instanceof ProcessStartError && error.errno === 'ENOENT' && error.message === 'frob: not found');
+  await assert.rejects(
+    stream.started,
+    (error) => error instanceof ProcessStartError && error.errno === 'ENOENT' && error.message === 'frob: not found',
+  );
   await assert.rejects(collect(stream), ProcessStartError);
 });
 
@@ -69,7 +109,9 @@ test('an attached process goes on at its offset', async () => {
     path = headers[':path'];
     say([started, stdout(1000, 'rest'), exitAt(1004)])(stream, headers);
   });
-  assert.deepEqual(shape(await collect(fixture.channel.attachProcess('5', 1000))).slice(0, 1), [['stdout', 1000, 'rest']]);
+  assert.deepEqual(shape(await collect(fixture.channel.attachProcess('5', 1000))).slice(0, 1), [
+    ['stdout', 1000, 'rest'],
+  ]);
   assert.equal(path, '/v1/processes/5/attach?offset=1000');
 });
 
@@ -103,7 +145,10 @@ for (const [name, parts] of Object.entries(violations)) {
   test(`${name} breaks the stream, not the channel`, async () => {
     await using fixture = await openChannel(say(parts));
     await assert.rejects(collect(fixture.channel.startProcess(spec)), { code: 'agent_failed' });
-    await assert.rejects(fixture.channel.startProcess(spec).started.then(() => collect(fixture.channel.startProcess(spec))), { code: 'agent_failed' });
+    await assert.rejects(
+      fixture.channel.startProcess(spec).started.then(() => collect(fixture.channel.startProcess(spec))),
+      { code: 'agent_failed' },
+    );
   });
 }
 
@@ -146,7 +191,10 @@ test('a guest that never starts the process costs the deadline', async (t) => {
 });
 
 test('a consumer that does not read stops the guest; a flood of empty frames too', async () => {
-  for (const frame of [encodeOffsetFrame(frameType.stdout, 0, Buffer.alloc(32_768)), encodeOffsetFrame(frameType.stdinAck, 1)]) {
+  for (const frame of [
+    encodeOffsetFrame(frameType.stdout, 0, Buffer.alloc(32_768)),
+    encodeOffsetFrame(frameType.stdinAck, 1),
+  ]) {
     let sent = 0;
     let offset = 0;
     await using fixture = await openChannel((stream) => {
@@ -210,7 +258,13 @@ test('input, its end, acknowledgements, sizes and signals arrive as frames, in p
   assert.deepEqual(JSON.parse(String(frames[0]?.payload)), spec);
   const pieces = frames.filter((frame) => frame.type === frameType.stdin);
   assert.ok(pieces.every((piece) => piece.payload.length <= 65_536));
-  assert.equal(pieces.reduce((at, piece) => (assert.equal(decodeOffsetPayload(piece.payload).offset, at), at + piece.payload.length - 8), 10), 200_010);
+  assert.equal(
+    pieces.reduce(
+      (at, piece) => (assert.equal(decodeOffsetPayload(piece.payload).offset, at), at + piece.payload.length - 8),
+      10,
+    ),
+    200_010,
+  );
   assert.deepEqual(
     frames.filter((frame) => frame.type > 2).map((frame) => [frame.type, frame.payload.toString('hex')]),
     [

@@ -38,7 +38,10 @@ export class HttpProcessStream implements ProcessStream {
   readonly started: Promise<StartedPayload>;
   readonly events: AsyncIterable<ProcessEvent>;
   readonly #stream: http2.ClientHttp2Stream;
-  readonly #decoder = new FramePieces({ output: (name, offset, bytes) => this.#output(name, offset, bytes), frame: (frame) => this.#frame(frame) });
+  readonly #decoder = new FramePieces({
+    output: (name, offset, bytes) => this.#output(name, offset, bytes),
+    frame: (frame) => this.#frame(frame),
+  });
   readonly #queue: EventQueue;
   readonly #start: PromiseWithResolvers<StartedPayload>;
   readonly #startTimer: NodeJS.Timeout;
@@ -63,7 +66,10 @@ export class HttpProcessStream implements ProcessStream {
     this.started = this.#start.promise;
     // Whoever only reads `events` learns of the failure there.
     this.started.catch(() => {});
-    this.#startTimer = setTimeout(() => this.#break(agentFailed(`the guest did not start the process within ${startDeadlineMs} ms`)), startDeadlineMs);
+    this.#startTimer = setTimeout(
+      () => this.#break(agentFailed(`the guest did not start the process within ${startDeadlineMs} ms`)),
+      startDeadlineMs,
+    );
     stream.on('response', (headers) => (this.#status = headers[':status'] ?? 0));
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.on('drain', () => this.#drain());
@@ -171,8 +177,12 @@ export class HttpProcessStream implements ProcessStream {
         return;
       case frameType.exit: {
         const exit = parseJson(exitPayload, frame.payload, 'an exit');
-        if (exit.outputOffset !== this.#offset) throw new Error(`an exit at ${exit.outputOffset} after output up to ${this.#offset}`);
-        this.#queue.push({ type: 'exit', exit: { ...exit, signal: exit.signal === null ? null : cleanText(exit.signal, 16) } });
+        if (exit.outputOffset !== this.#offset)
+          throw new Error(`an exit at ${exit.outputOffset} after output up to ${this.#offset}`);
+        this.#queue.push({
+          type: 'exit',
+          exit: { ...exit, signal: exit.signal === null ? null : cleanText(exit.signal, 16) },
+        });
         this.#over();
         this.#queue.finish();
         this.#stream.end();
@@ -201,7 +211,7 @@ export class HttpProcessStream implements ProcessStream {
   #closed(): void {
     if (this.#phase === 'over') return;
     if (this.#status !== 0 && this.#status !== 200) this.#break(refusal(this.#status, Buffer.concat(this.#errorBody)));
-    else this.#break(agentFailed('the process\'s stream ended before the process did'));
+    else this.#break(agentFailed("the process's stream ended before the process did"));
   }
 
   /** First reason wins. */

@@ -17,18 +17,54 @@ const wholeNumber = z.coerce.number().int();
 export const settings = {
   'data-dir': { schema: z.string().min(1), default: '/var/lib/sylph', help: 'where everything is kept' },
   listen: { schema: listenAddress, default: '127.0.0.1:7777', help: 'address of the API' },
-  'log-level': { schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']), default: 'info', help: 'least severe message logged' },
-  accel: { schema: z.enum(['auto', 'kvm', 'tcg']), default: 'auto', help: 'auto uses KVM where it really runs a guest' },
+  'log-level': {
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    default: 'info',
+    help: 'least severe message logged',
+  },
+  accel: {
+    schema: z.enum(['auto', 'kvm', 'tcg']),
+    default: 'auto',
+    help: 'auto uses KVM where it really runs a guest',
+  },
   network: { schema: z.enum(['auto', 'none']), default: 'auto', help: 'none gives guests no way out' },
-  'on-shutdown': { schema: z.enum(['suspend', 'leave']), default: 'suspend', help: 'put sprites to sleep, or leave them running for the next daemon' },
-  'idle-timeout': { schema: wholeNumber.min(0).max(31_536_000), default: 30, help: 'seconds without use before a sprite sleeps, 0 = never' },
+  'on-shutdown': {
+    schema: z.enum(['suspend', 'leave']),
+    default: 'suspend',
+    help: 'put sprites to sleep, or leave them running for the next daemon',
+  },
+  'idle-timeout': {
+    schema: wholeNumber.min(0).max(31_536_000),
+    default: 30,
+    help: 'seconds without use before a sprite sleeps, 0 = never',
+  },
   'max-awake': { schema: wholeNumber.min(0).max(100_000), default: 0, help: 'sprites awake at once, 0 = no limit' },
-  'auto-checkpoints': { schema: wholeNumber.min(1).max(1000), default: 10, help: 'automatic checkpoints kept per sprite' },
-  'uid-base': { schema: wholeNumber.min(1000).max(4_000_000_000), default: 200_000, help: 'first of 65,536 host users that VMs run as' },
+  'auto-checkpoints': {
+    schema: wholeNumber.min(1).max(1000),
+    default: 10,
+    help: 'automatic checkpoints kept per sprite',
+  },
+  'uid-base': {
+    schema: wholeNumber.min(1000).max(4_000_000_000),
+    default: 200_000,
+    help: 'first of 65,536 host users that VMs run as',
+  },
   domain: { schema: z.string().min(1).max(180), default: 'sprites.localhost', help: 'domain of sprite URLs' },
-  'guest-dir': { schema: z.string().min(1), default: path.join(installation, '.cache/guest'), help: 'kernel and agent that set-up built' },
-  'image-cache': { schema: z.string().min(1), default: path.join(installation, '.cache/images'), help: 'finished images other daemons of this machine share' },
-  'image-specs': { schema: z.string().min(1), default: path.join(installation, 'images'), help: 'image specifications' },
+  'guest-dir': {
+    schema: z.string().min(1),
+    default: path.join(installation, '.cache/guest'),
+    help: 'kernel and agent that set-up built',
+  },
+  'image-cache': {
+    schema: z.string().min(1),
+    default: path.join(installation, '.cache/images'),
+    help: 'finished images other daemons of this machine share',
+  },
+  'image-specs': {
+    schema: z.string().min(1),
+    default: path.join(installation, 'images'),
+    help: 'image specifications',
+  },
   failpoints: { schema: z.string(), default: '', help: 'for tests: name=kill|throw|delay:MS, comma-separated' },
 } as const;
 
@@ -42,7 +78,10 @@ export type Config = { [Name in SettingName]: z.output<(typeof settings)[Name]['
 export type PartialConfig = { [Name in SettingName]?: unknown };
 
 /** Resolves the configuration: command line over environment over file over defaults. The one reader of `process.env`. Throws `invalid_request` naming the source of what does not fit. */
-export function resolveConfig(flags: PartialConfig, options: { configFile?: string | undefined; environment?: NodeJS.ProcessEnv }): Config {
+export function resolveConfig(
+  flags: PartialConfig,
+  options: { configFile?: string | undefined; environment?: NodeJS.ProcessEnv },
+): Config {
   const environment = options.environment ?? process.env;
   const file = readFile(options.configFile ?? environment['SYLPH_CONFIG']);
   const config: Record<string, unknown> = {};
@@ -58,7 +97,12 @@ export function resolveConfig(flags: PartialConfig, options: { configFile?: stri
             ? [file.values[key], `${key} in ${file.path}`]
             : [setting.default, name];
     const parsed = setting.schema.safeParse(value);
-    if (!parsed.success) throw new SylphError('invalid_request', `${source}: ${parsed.error.issues.map(({ message }) => message).join('; ')}`, { hint: `${name}: ${setting.help}.` });
+    if (!parsed.success)
+      throw new SylphError(
+        'invalid_request',
+        `${source}: ${parsed.error.issues.map(({ message }) => message).join('; ')}`,
+        { hint: `${name}: ${setting.help}.` },
+      );
     config[name] = parsed.data;
   }
   return config as Config;
@@ -70,11 +114,18 @@ function readFile(file: string | undefined): { path: string; values: Record<stri
   try {
     values = parseToml(fs.readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new SylphError('invalid_request', `the configuration file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new SylphError(
+      'invalid_request',
+      `the configuration file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
   const known = new Set(Object.keys(settings).map((name) => name.replaceAll('-', '_')));
   const unknown = Object.keys(values).filter((key) => !known.has(key));
-  if (unknown.length > 0) throw new SylphError('invalid_request', `${file} sets ${unknown.join(', ')}, which no setting is called`, { hint: `Settings: ${[...known].join(', ')}.` });
+  if (unknown.length > 0)
+    throw new SylphError('invalid_request', `${file} sets ${unknown.join(', ')}, which no setting is called`, {
+      hint: `Settings: ${[...known].join(', ')}.`,
+    });
   return { path: file, values };
 }
 
@@ -90,7 +141,9 @@ export function parseFailpoints(text: string): Map<string, FailpointAction> {
   for (const part of text.split(',').filter((item) => item !== '')) {
     const [name = '', action = ''] = part.split('=');
     if (!failpointNames.some((known) => known === name) || !/^(kill|throw|delay:\d+)$/.test(action)) {
-      throw new SylphError('invalid_request', `${part} is not a failpoint`, { hint: `name=kill|throw|delay:MS with one of ${failpointNames.join(', ')}.` });
+      throw new SylphError('invalid_request', `${part} is not a failpoint`, {
+        hint: `name=kill|throw|delay:MS with one of ${failpointNames.join(', ')}.`,
+      });
     }
     armed.set(name, action as FailpointAction);
   }

@@ -25,7 +25,9 @@ export async function lockDataDir(dataDir: string): Promise<AsyncDisposable> {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
       const [pid = '', started] = (await fs.readFile(file, 'utf8')).split(' ');
       if ((await startTime(Number(pid))) === started && started !== undefined) {
-        throw new SylphError('host_unfit', `another sylphd, process ${pid}, runs on ${dataDir}`, { hint: 'Stop it first, or give this one another --data-dir.' });
+        throw new SylphError('host_unfit', `another sylphd, process ${pid}, runs on ${dataDir}`, {
+          hint: 'Stop it first, or give this one another --data-dir.',
+        });
       }
       await fs.rm(file, { force: true });
     }

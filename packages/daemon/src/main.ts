@@ -12,6 +12,7 @@ const program = new Command('sylphd')
   .version(version, '-V, --version')
   .showHelpAfterError('(sylphd --help lists the commands)');
 for (const command of [serveCommand(), tokenCommand(), imageCommand(), doctorCommand()]) program.addCommand(command);
-for (const command of program.commands) for (const leaf of command.commands.length > 0 ? command.commands : [command]) addSettings(leaf);
+for (const command of program.commands)
+  for (const leaf of command.commands.length > 0 ? command.commands : [command]) addSettings(leaf);
 
 await run(() => program.parseAsync());

@@ -8,7 +8,12 @@ const maxHistory = 100;
 export function checkpointView(row: CheckpointRow, all: readonly CheckpointRow[]): Checkpoint {
   const byId = new Map(all.map((checkpoint) => [checkpoint.id, checkpoint]));
   const history: string[] = [];
-  for (let parent = row.parent; parent !== null && history.length < maxHistory; parent = byId.get(parent)?.parent ?? null) history.push(parent);
+  for (
+    let parent = row.parent;
+    parent !== null && history.length < maxHistory;
+    parent = byId.get(parent)?.parent ?? null
+  )
+    history.push(parent);
   return {
     id: row.id,
     create_time: row.createdAt,

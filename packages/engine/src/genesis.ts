@@ -28,7 +28,9 @@ export class GenesisLibrary {
     const key = genesisKey({ image: image.digest, guest: guest.digest, shape, machine });
     let genesis = this.#building.get(key);
     if (!genesis) {
-      genesis = this.#find(key, () => this.#build(key, image, guest.digest, shape, machine)).finally(() => this.#building.delete(key));
+      genesis = this.#find(key, () => this.#build(key, image, guest.digest, shape, machine)).finally(() =>
+        this.#building.delete(key),
+      );
       this.#building.set(key, genesis);
     }
     return genesis;
@@ -58,12 +60,21 @@ export class GenesisLibrary {
     }
   }
 
-  async #build(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {
+  async #build(
+    key: string,
+    image: { name: string; digest: string },
+    guestDigest: string,
+    shape: VmShape,
+    machine: MachineIdentity,
+  ): Promise<Snapshot> {
     const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
         const snapshot = await this.#boot(key, image, guestDigest, shape, machine);
-        this.#deps.log.info({ image: image.name, shape, durationMs: Math.round(performance.now() - began) }, 'genesis is ready');
+        this.#deps.log.info(
+          { image: image.name, shape, durationMs: Math.round(performance.now() - began) },
+          'genesis is ready',
+        );
         return snapshot;
       } catch (error) {
         const failure = SylphError.from(error);
@@ -73,7 +84,13 @@ export class GenesisLibrary {
     }
   }
 
-  async #boot(key: string, image: { name: string; digest: string }, guestDigest: string, shape: VmShape, machine: MachineIdentity): Promise<Snapshot> {
+  async #boot(
+    key: string,
+    image: { name: string; digest: string },
+    guestDigest: string,
+    shape: VmShape,
+    machine: MachineIdentity,
+  ): Promise<Snapshot> {
     const { store, driver, channels, network, options, failpoints } = this.#deps;
     const manifest: SnapshotManifest = {
       version: 1,
@@ -90,18 +107,30 @@ export class GenesisLibrary {
     const id = `genesis-${key}`;
     const attachment = await network.attach(id, options.uidBase);
     stack.defer(() => network.detach(id));
-    const dir = await store.openGenesisVm({ imageDigest: image.digest, guestDigest, storageGb: shape.storageGb }, manifest, options.uidBase);
+    const dir = await store.openGenesisVm(
+      { imageDigest: image.digest, guestDigest, storageGb: shape.storageGb },
+      manifest,
+      options.uidBase,
+    );
     stack.defer(() => store.removeVm(dir));
     const signal = AbortSignal.timeout(options.bootDeadlineMs);
-    const vm = await driver.start({ spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine }, { signal });
+    const vm = await driver.start(
+      { spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine },
+      { signal },
+    );
     stack.defer(() => vm.end());
     const channel = await connect(channels, vm, options.bootDeadlineMs, signal);
     stack.defer(() => channel.close());
-    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, { ...manifest, identity: genesisName }), { deadlineMs: options.resumeDeadlineMs });
+    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, { ...manifest, identity: genesisName }), {
+      deadlineMs: options.resumeDeadlineMs,
+    });
     await warmUp(channel);
     await channel.quiesce({ deadlineMs: options.resumeDeadlineMs });
     await using draft = await store.draftGenesis(key);
-    const report = await vm.capture(draft.path, 'stopped', { whilePaused: () => undefined, signal: AbortSignal.timeout(options.bootDeadlineMs) });
+    const report = await vm.capture(draft.path, 'stopped', {
+      whilePaused: () => undefined,
+      signal: AbortSignal.timeout(options.bootDeadlineMs),
+    });
     await store.linkGuest(draft, dir);
     await failpoints.hit('genesis.captured');
     return await draft.commit({
@@ -129,7 +158,16 @@ const warmUpDeadlineMs = 30_000;
 async function warmUp(channel: GuestChannel): Promise<void> {
   for (const [index, argv] of warmUpCommands.entries()) {
     const id = String(index + 1);
-    const stream = channel.startProcess({ id, argv, path: argv[0] as string, env: { PATH: '/usr/bin:/bin' }, dir: '/', user: 'sprite', tty: null, stdin: false });
+    const stream = channel.startProcess({
+      id,
+      argv,
+      path: argv[0] as string,
+      env: { PATH: '/usr/bin:/bin' },
+      dir: '/',
+      user: 'sprite',
+      tty: null,
+      stdin: false,
+    });
     const deadline = setTimeout(() => stream.close(), warmUpDeadlineMs);
     try {
       await stream.started;
@@ -147,6 +185,18 @@ async function warmUp(channel: GuestChannel): Promise<void> {
 /** 16 hex digits are enough for a handful of combinations and keep paths short. */
 export function genesisKey(parts: { image: string; guest: string; shape: VmShape; machine: MachineIdentity }): string {
   const { shape, machine } = parts;
-  const text = JSON.stringify([1, parts.image, parts.guest, shape.cpus, shape.ramMib, shape.storageGb, machine.driver, machine.accelerator, machine.qemuVersion, machine.machine, machine.cpuModel]);
+  const text = JSON.stringify([
+    1,
+    parts.image,
+    parts.guest,
+    shape.cpus,
+    shape.ramMib,
+    shape.storageGb,
+    machine.driver,
+    machine.accelerator,
+    machine.qemuVersion,
+    machine.machine,
+    machine.cpuModel,
+  ]);
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

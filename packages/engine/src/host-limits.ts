@@ -5,7 +5,10 @@ import { SylphError, type VmShape } from '@sylph/model';
 export const defaultShape: VmShape = { cpus: 2, ramMib: 2048, storageGb: 20 };
 
 /** What of the public `config` makes a shape; refuses what this host cannot give. */
-export function shapeFrom(config: { cpus?: number | undefined; ram_mb?: number | undefined; storage_gb?: number | undefined }, poolBytes: number): VmShape {
+export function shapeFrom(
+  config: { cpus?: number | undefined; ram_mb?: number | undefined; storage_gb?: number | undefined },
+  poolBytes: number,
+): VmShape {
   const shape: VmShape = {
     cpus: config.cpus ?? defaultShape.cpus,
     ramMib: config.ram_mb ?? defaultShape.ramMib,
@@ -23,5 +26,7 @@ export function shapeFrom(config: { cpus?: number | undefined; ram_mb?: number |
 
 function refuseOver(field: string, wanted: number, most: number, what: string): void {
   if (wanted <= most) return;
-  throw new SylphError('invalid_size', `config.${field} is ${wanted}, but this host has ${most} ${what}`, { hint: `Ask for at most ${most}.` });
+  throw new SylphError('invalid_size', `config.${field} is ${wanted}, but this host has ${most} ${what}`, {
+    hint: `Ask for at most ${most}.`,
+  });
 }

@@ -96,7 +96,13 @@ describe('idle sprites', () => {
 
 describe('idleDelayMs', () => {
   it('is undefined exactly while something holds the sprite awake, and never too early', () => {
-    const sprite = fc.record({ idleTimeoutS: fc.nat(100), leases: fc.nat(2), clients: fc.nat(2), lastUseAt: fc.nat(100_000), lastOutputAt: fc.nat(100_000) });
+    const sprite = fc.record({
+      idleTimeoutS: fc.nat(100),
+      leases: fc.nat(2),
+      clients: fc.nat(2),
+      lastUseAt: fc.nat(100_000),
+      lastOutputAt: fc.nat(100_000),
+    });
     fc.assert(
       fc.property(sprite, fc.nat(300_000), (held, now) => {
         const delay = idleDelayMs(held, now);

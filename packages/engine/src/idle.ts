@@ -6,7 +6,10 @@ const minDelayMs = 50;
 const maxDelayMs = 2 ** 31 - 1;
 
 /** When an awake sprite may sleep, ms from now; 0 = now; undefined = not by itself. */
-export function idleDelayMs(sprite: { idleTimeoutS: number; leases: number; clients: number; lastUseAt: number; lastOutputAt: number }, now: number): number | undefined {
+export function idleDelayMs(
+  sprite: { idleTimeoutS: number; leases: number; clients: number; lastUseAt: number; lastOutputAt: number },
+  now: number,
+): number | undefined {
   if (sprite.idleTimeoutS === 0 || sprite.leases > 0 || sprite.clients > 0) return undefined;
   return Math.max(0, Math.max(sprite.lastUseAt, sprite.lastOutputAt) + sprite.idleTimeoutS * 1000 - now);
 }
@@ -15,20 +18,38 @@ export function idleDelayMs(sprite: { idleTimeoutS: number; leases: number; clie
  * Puts a sprite to sleep when nobody used it for its idle time: one timer per awake sprite, none for sleeping ones.
  * Awake while: a client is attached, a lease is held, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
  */
-export function watchIdle(actor: SpriteActor, signal: AbortSignal, sleep: (isIdle: () => Promise<boolean>) => Promise<void>): void {
+export function watchIdle(
+  actor: SpriteActor,
+  signal: AbortSignal,
+  sleep: (isIdle: () => Promise<boolean>) => Promise<void>,
+): void {
   let timer: NodeJS.Timeout | undefined;
   const delayMs = async (): Promise<number | undefined> => {
     const sessions = await actor.sessions();
-    return idleDelayMs({ idleTimeoutS: actor.row.idleTimeoutS, leases: actor.leases, lastUseAt: actor.lastUseAt, ...sessions.activity() }, performance.now());
+    return idleDelayMs(
+      {
+        idleTimeoutS: actor.row.idleTimeoutS,
+        leases: actor.leases,
+        lastUseAt: actor.lastUseAt,
+        ...sessions.activity(),
+      },
+      performance.now(),
+    );
   };
   const look = async (): Promise<void> => {
     const delay = await delayMs();
     clearTimeout(timer);
     if (signal.aborted || delay === undefined) return;
-    timer = setTimeout(delay > 0 ? lookAgain : () => void fallAsleep(), Math.min(Math.max(delay, minDelayMs), maxDelayMs));
+    timer = setTimeout(
+      delay > 0 ? lookAgain : () => void fallAsleep(),
+      Math.min(Math.max(delay, minDelayMs), maxDelayMs),
+    );
   };
   const lookAgain = (): void => {
-    if (!signal.aborted) look().catch((error: unknown) => actor.log.error({ err: error }, 'it cannot be told whether a sprite is idle; it stays awake'));
+    if (!signal.aborted)
+      look().catch((error: unknown) =>
+        actor.log.error({ err: error }, 'it cannot be told whether a sprite is idle; it stays awake'),
+      );
   };
   const fallAsleep = async (): Promise<void> => {
     try {

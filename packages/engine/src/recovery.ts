@@ -44,7 +44,13 @@ async function adopt(actor: SpriteActor, vm: Vm, dir: VmDir): Promise<void> {
   undo.defer(() => channel.close());
   await channel.open({ deadlineMs: adoptDeadlineMs });
   const { reason: _, ...machine } = await driver.machine(await catalog.guest());
-  const awake = { vm, dir, manifest: { ...(await store.vmManifest(dir)), identity: actor.id, machine }, channel, watch: new AbortController() };
+  const awake = {
+    vm,
+    dir,
+    manifest: { ...(await store.vmManifest(dir)), identity: actor.id, machine },
+    channel,
+    watch: new AbortController(),
+  };
   undo.move();
   actor.awake = awake;
   actor.transition('starting');

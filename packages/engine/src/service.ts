@@ -1,4 +1,12 @@
-import type { Checkpoint, CheckpointId, CreateSpriteRequest, ForkRequest, PublicStatus, SpriteState, UpdateSpriteRequest } from '@sylph/model';
+import type {
+  Checkpoint,
+  CheckpointId,
+  CreateSpriteRequest,
+  ForkRequest,
+  PublicStatus,
+  SpriteState,
+  UpdateSpriteRequest,
+} from '@sylph/model';
 import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
@@ -39,7 +47,10 @@ export interface SpriteService {
   create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView>;
   get(org: OrgRow, name: string): Promise<SpriteView>;
   /** By name, after `after`; one more than wanted tells that there are more. Does not wake anything. */
-  list(org: OrgRow, query: { prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteView[]>;
+  list(
+    org: OrgRow,
+    query: { prefix?: string | undefined; after?: string | undefined; limit: number },
+  ): Promise<SpriteView[]>;
   counts(orgId?: string): Promise<Record<PublicStatus, number>>;
   update(org: OrgRow, name: string, patch: UpdateSpriteRequest): Promise<SpriteView>;
   /** VM, files, checkpoints, rows: gone when it resolves. */
@@ -59,14 +70,25 @@ export interface SpriteService {
   /** New sprites from the present or a checkpoint, all from one capture. All or none. */
   fork(org: OrgRow, name: string, request: ForkRequest): Promise<SpriteView[]>;
 
-  checkpoint(org: OrgRow, name: string, options: { comment: string }, progress: Progress): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }>;
+  checkpoint(
+    org: OrgRow,
+    name: string,
+    options: { comment: string },
+    progress: Progress,
+  ): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }>;
   /** Newest first, the present not among them. */
   checkpoints(org: OrgRow, name: string): Promise<Checkpoint[]>;
   getCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<Checkpoint>;
   /** Throws `checkpoint_in_use` for the one the present descends from. */
   deleteCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<void>;
   /** Saves the present as an `auto-` checkpoint, then goes to the checkpoint. On failure the present is back and the error says so. `savedAs` is undefined when there was no present that could be read. */
-  restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }>;
+  restore(
+    org: OrgRow,
+    name: string,
+    id: CheckpointId,
+    options: { mode: 'memory' | 'disk' },
+    progress: Progress,
+  ): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }>;
 
   /** Wakes the sprite if need be and holds it awake. */
   use(org: OrgRow, name: string, options?: { signal?: AbortSignal }): Promise<SpriteLease>;

@@ -156,7 +156,10 @@ describe('waking and sleeping', () => {
     await on.consistent();
     assert.equal((await on.get('one')).state, 'running');
     await on.suspend('one');
-    await assert.rejects(on.daemon.sprites.use(on.daemon.org, 'one', { signal: AbortSignal.abort(new Error('gone before')) }), /gone before/);
+    await assert.rejects(
+      on.daemon.sprites.use(on.daemon.org, 'one', { signal: AbortSignal.abort(new Error('gone before')) }),
+      /gone before/,
+    );
     await on.end();
   });
 
@@ -205,9 +208,22 @@ describe('looking and changing', () => {
     const on = await Scenario.running('x');
     await on.create('two');
     assert.deepEqual(await on.daemon.sprites.counts(on.daemon.org.id), { running: 1, warm: 0, cold: 1 });
-    assert.deepEqual((await on.daemon.sprites.list(on.daemon.org, { limit: 10 })).map(({ row, state }) => [row.name, state]), [['one', 'running'], ['two', 'asleep']]);
-    const view = await on.daemon.sprites.update(on.daemon.org, 'two', { labels: ['a'], idle_timeout_s: 7, url_settings: { auth: 'public' } });
-    assert.deepEqual([view.row.labels, view.row.idleTimeoutS, view.row.urlAuth, view.state], [['a'], 7, 'public', 'asleep']);
+    assert.deepEqual(
+      (await on.daemon.sprites.list(on.daemon.org, { limit: 10 })).map(({ row, state }) => [row.name, state]),
+      [
+        ['one', 'running'],
+        ['two', 'asleep'],
+      ],
+    );
+    const view = await on.daemon.sprites.update(on.daemon.org, 'two', {
+      labels: ['a'],
+      idle_timeout_s: 7,
+      url_settings: { auth: 'public' },
+    });
+    assert.deepEqual(
+      [view.row.labels, view.row.idleTimeoutS, view.row.urlAuth, view.state],
+      [['a'], 7, 'public', 'asleep'],
+    );
     assert.deepEqual((await on.daemon.sprites.update(on.daemon.org, 'two', { clear_labels: true })).row.labels, []);
     await on.end();
   });

@@ -1,4 +1,12 @@
-import { SylphError, type Checkpoint, type CheckpointId, type CreateSpriteRequest, type ForkRequest, type PublicStatus, type UpdateSpriteRequest } from '@sylph/model';
+import {
+  SylphError,
+  type Checkpoint,
+  type CheckpointId,
+  type CreateSpriteRequest,
+  type ForkRequest,
+  type PublicStatus,
+  type UpdateSpriteRequest,
+} from '@sylph/model';
 import { restingState, viewOf, type SpriteActor } from './actor/actor.ts';
 import { ActorRegistry } from './actor/registry.ts';
 import { checkpointView } from './checkpoint-view.ts';
@@ -46,7 +54,10 @@ export class Sprites implements SpriteService {
     const sprites = new Set<string>();
     for await (const id of repository.spriteIds()) sprites.add(id);
     for (const dir of await store.genesisVmDirs()) await (await this.#deps.driver.adopt(dir.path))?.end();
-    const { notices } = await store.sweep({ sprites, checkpoints: async (id) => new Set((await repository.checkpoints(id)).map((row) => row.id)) });
+    const { notices } = await store.sweep({
+      sprites,
+      checkpoints: async (id) => new Set((await repository.checkpoints(id)).map((row) => row.id)),
+    });
     const left = (await repository.awakeSprites()).values();
     await Promise.all(
       Array.from({ length: this.#deps.options.parallelism }, async () => {
@@ -82,7 +93,10 @@ export class Sprites implements SpriteService {
     const actors = this.#actors.all().values();
     await Promise.all(
       Array.from({ length: this.#deps.options.parallelism }, async () => {
-        for (const actor of actors) await this.#closeOne(actor, how).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be let go of in order'));
+        for (const actor of actors)
+          await this.#closeOne(actor, how).catch((error: unknown) =>
+            actor.log.error({ err: error }, 'sprite could not be let go of in order'),
+          );
       }),
     );
     this.#actors.clear();
@@ -90,7 +104,10 @@ export class Sprites implements SpriteService {
 
   async #closeOne(actor: SpriteActor, how: 'suspend' | 'leave'): Promise<void> {
     await actor.enqueue(undefined, async () => {
-      if (actor.awake && how === 'suspend') await suspendSprite(actor, { then: 'asleep' }).catch((error: unknown) => actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'));
+      if (actor.awake && how === 'suspend')
+        await suspendSprite(actor, { then: 'asleep' }).catch((error: unknown) =>
+          actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'),
+        );
       const { awake } = actor;
       if (awake) {
         awake.watch.abort();
@@ -108,7 +125,11 @@ export class Sprites implements SpriteService {
     if (request.from && 'sprite' in request.from) {
       const { sprite, checkpoint } = request.from;
       if (request.config && Object.values(request.config).some((value) => value !== undefined)) {
-        throw new SylphError('invalid_size', 'a sprite made from another sprite has its size; config cannot be given as well', { hint: 'Leave config out.' });
+        throw new SylphError(
+          'invalid_size',
+          'a sprite made from another sprite has its size; config cannot be given as well',
+          { hint: 'Leave config out.' },
+        );
       }
       const [view] = await this.#forkInto(org, sprite, checkpoint, [request.name], request);
       return view as SpriteView;
@@ -116,7 +137,11 @@ export class Sprites implements SpriteService {
     const image = await catalog.image(request.from?.image);
     if (!image) {
       const name = request.from?.image;
-      throw new SylphError('image_not_found', name === undefined ? 'no image has been built yet' : `there is no image ${name}`, { hint: `Build it with: sylphd image build ${name ?? 'minimal'}` });
+      throw new SylphError(
+        'image_not_found',
+        name === undefined ? 'no image has been built yet' : `there is no image ${name}`,
+        { hint: `Build it with: sylphd image build ${name ?? 'minimal'}` },
+      );
     }
     const shape = shapeFrom(request.config ?? {}, (await store.capacity()).totalBytes);
     const genesis = await this.#genesis.get(image, shape);
@@ -128,7 +153,10 @@ export class Sprites implements SpriteService {
     return this.#viewOf(await this.#row(org, name), org);
   }
 
-  async list(org: OrgRow, query: { prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteView[]> {
+  async list(
+    org: OrgRow,
+    query: { prefix?: string | undefined; after?: string | undefined; limit: number },
+  ): Promise<SpriteView[]> {
     const rows = await this.#deps.repository.listSprites({ orgId: org.id, ...query });
     return rows.map((row) => this.#viewOf(row, org));
   }
@@ -142,7 +170,9 @@ export class Sprites implements SpriteService {
     return this.#with(org, name, async (actor) => {
       await actor.update({
         ...(patch.url_settings?.auth === undefined ? {} : { urlAuth: patch.url_settings.auth }),
-        ...(patch.url_settings?.private_access === undefined ? {} : { privateAccess: patch.url_settings.private_access }),
+        ...(patch.url_settings?.private_access === undefined
+          ? {}
+          : { privateAccess: patch.url_settings.private_access }),
         ...(patch.clear_labels ? { labels: [] } : {}),
         ...(patch.labels === undefined ? {} : { labels: patch.labels }),
         ...(patch.idle_timeout_s === undefined ? {} : { idleTimeoutS: patch.idle_timeout_s }),
@@ -154,7 +184,9 @@ export class Sprites implements SpriteService {
   }
 
   async delete(org: OrgRow, name: string): Promise<void> {
-    await this.#with(org, name, (actor) => actor.command('delete', { key: 'delete', noop: () => undefined }, () => deleteSprite(actor)));
+    await this.#with(org, name, (actor) =>
+      actor.command('delete', { key: 'delete', noop: () => undefined }, () => deleteSprite(actor)),
+    );
   }
 
   start(org: OrgRow, name: string): Promise<SpriteView> {
@@ -183,7 +215,9 @@ export class Sprites implements SpriteService {
     return this.#with(org, name, (actor) =>
       actor.command('upgrade', { key: 'upgrade' }, async () => {
         const guest = await this.#deps.catalog.guest();
-        await this.#admit(actor, () => restartSprite(actor, { reason: 'the sprite was upgraded', guestDigest: guest.digest }));
+        await this.#admit(actor, () =>
+          restartSprite(actor, { reason: 'the sprite was upgraded', guestDigest: guest.digest }),
+        );
         return actor.view;
       }),
     );
@@ -193,14 +227,22 @@ export class Sprites implements SpriteService {
     return this.#with(org, name, (actor) => this.#wake(actor, 'recover'));
   }
 
-  async check(org: OrgRow, name: string): Promise<{ view: SpriteView; healthy: boolean; reason?: string; elapsedMs: number }> {
+  async check(
+    org: OrgRow,
+    name: string,
+  ): Promise<{ view: SpriteView; healthy: boolean; reason?: string; elapsedMs: number }> {
     const row = await this.#row(org, name);
     const began = performance.now();
     const actor = this.#actors.find(row.id);
     const view = this.#viewOf(row, org);
     if (!actor?.awake) {
       const healthy = view.state !== 'failed';
-      return { view, healthy, ...(row.reason === null ? {} : { reason: row.reason }), elapsedMs: performance.now() - began };
+      return {
+        view,
+        healthy,
+        ...(row.reason === null ? {} : { reason: row.reason }),
+        elapsedMs: performance.now() - began,
+      };
     }
     try {
       await actor.awake.channel.ping({ deadlineMs: checkDeadlineMs });
@@ -211,11 +253,18 @@ export class Sprites implements SpriteService {
   }
 
   async fork(org: OrgRow, name: string, request: ForkRequest): Promise<SpriteView[]> {
-    const names = request.count === undefined ? [request.name] : Array.from({ length: request.count }, (_, index) => `${request.name}-${index + 1}`);
+    const names =
+      request.count === undefined
+        ? [request.name]
+        : Array.from({ length: request.count }, (_, index) => `${request.name}-${index + 1}`);
     return this.#forkInto(org, name, request.checkpoint, names, { labels: request.labels });
   }
 
-  async checkpoint(org: OrgRow, name: string, options: { comment: string }): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }> {
+  async checkpoint(
+    org: OrgRow,
+    name: string,
+    options: { comment: string },
+  ): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }> {
     return this.#with(org, name, async (actor) => {
       const { row, report } = await actor.command('checkpoint', {}, () => checkpointSprite(actor, options));
       return { checkpoint: checkpointView(row, await this.#deps.repository.checkpoints(actor.id)), report };
@@ -239,16 +288,26 @@ export class Sprites implements SpriteService {
       actor.enqueue(undefined, async () => {
         if (!(await this.#deps.repository.checkpoint(actor.id, id))) throw checkpointNotFound(name, id);
         if (actor.row.currentCheckpoint === id) {
-          throw new SylphError('checkpoint_in_use', `the present of ${name} descends from checkpoint ${id}`, { hint: 'Make a newer checkpoint or restore another one first.' });
+          throw new SylphError('checkpoint_in_use', `the present of ${name} descends from checkpoint ${id}`, {
+            hint: 'Make a newer checkpoint or restore another one first.',
+          });
         }
         await removeCheckpoint(actor, id);
       }),
     );
   }
 
-  async restore(org: OrgRow, name: string, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }> {
+  async restore(
+    org: OrgRow,
+    name: string,
+    id: CheckpointId,
+    options: { mode: 'memory' | 'disk' },
+    progress: Progress,
+  ): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }> {
     return this.#with(org, name, async (actor) => {
-      const savedAs = await actor.command('restore', {}, () => this.#admit(actor, () => restoreSprite(actor, id, options, progress)));
+      const savedAs = await actor.command('restore', {}, () =>
+        this.#admit(actor, () => restoreSprite(actor, id, options, progress)),
+      );
       return { view: actor.view, savedAs };
     });
   }
@@ -261,7 +320,8 @@ export class Sprites implements SpriteService {
         options.signal?.throwIfAborted();
         const sessions = await actor.sessions();
         for (let wake = 1; actor.state !== 'running' || !actor.awake; wake++) {
-          if (wake > wakesPerUse) throw new SylphError('illegal_state', `sprite ${name} was put to sleep while it was being used`);
+          if (wake > wakesPerUse)
+            throw new SylphError('illegal_state', `sprite ${name} was put to sleep while it was being used`);
           await withAbort(this.#wake(actor, 'use'), options.signal);
         }
         return { view: actor.view, sessions, channel: actor.awake.channel, [Symbol.dispose]: release };
@@ -273,16 +333,27 @@ export class Sprites implements SpriteService {
   }
 
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
-    return this.#with(org, name, async (actor) => (actor.row.lastState === 'new' || actor.row.lastState === 'disk' ? undefined : actor.sessions()));
+    return this.#with(org, name, async (actor) =>
+      actor.row.lastState === 'new' || actor.row.lastState === 'disk' ? undefined : actor.sessions(),
+    );
   }
 
-  async #forkInto(org: OrgRow, name: string, checkpoint: CheckpointId | undefined, names: string[], request: Partial<CreateSpriteRequest>): Promise<SpriteView[]> {
+  async #forkInto(
+    org: OrgRow,
+    name: string,
+    checkpoint: CheckpointId | undefined,
+    names: string[],
+    request: Partial<CreateSpriteRequest>,
+  ): Promise<SpriteView[]> {
     for (const wanted of names) if (await this.#deps.repository.spriteByName(org.id, wanted)) throw nameTaken(wanted);
     return this.#with(org, name, (actor) =>
       actor.command('fork', {}, async () => {
         await using origin = await openOrigin(actor, checkpoint);
         const parent = { row: actor.row, checkpoint: origin.checkpoint };
-        return await this.#make(names.map((wanted) => ({ org, name: wanted, request, parent })), origin.snapshot);
+        return await this.#make(
+          names.map((wanted) => ({ org, name: wanted, request, parent })),
+          origin.snapshot,
+        );
       }),
     );
   }
@@ -298,26 +369,36 @@ export class Sprites implements SpriteService {
       }
       return made;
     } catch (error) {
-      for (const { row, org } of made) await this.delete(org, row.name).catch((thrown: unknown) => this.#deps.log.error({ err: thrown, sprite: row.name }, 'a sprite of a failed fork could not be removed'));
+      for (const { row, org } of made)
+        await this.delete(org, row.name).catch((thrown: unknown) =>
+          this.#deps.log.error({ err: thrown, sprite: row.name }, 'a sprite of a failed fork could not be removed'),
+        );
       throw error;
     }
   }
 
   /** Makes a sprite run, joining a start under way. */
   #wake(actor: SpriteActor, command: 'start' | 'use' | 'recover'): Promise<SpriteView> {
-    return actor.command(command, { key: command === 'recover' ? 'recover' : 'start', noop: () => actor.view }, async () => {
-      if (!actor.awake) await this.#admit(actor, () => startSprite(actor));
-      return actor.view;
-    });
+    return actor.command(
+      command,
+      { key: command === 'recover' ? 'recover' : 'start', noop: () => actor.view },
+      async () => {
+        if (!actor.awake) await this.#admit(actor, () => startSprite(actor));
+        return actor.view;
+      },
+    );
   }
 
   /** Does what makes a sprite run, if one more may run. */
   async #admit<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
-    if (this.#closing) throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
+    if (this.#closing)
+      throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
     const { maxAwake } = this.#deps.options;
     const others = this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other)));
     if (maxAwake > 0 && !actor.awake && others.length >= maxAwake) {
-      throw new SylphError('too_many_sprites', `${maxAwake} sprites are awake, as many as this host allows`, { hint: 'Suspend one, or wait until one goes to sleep.' });
+      throw new SylphError('too_many_sprites', `${maxAwake} sprites are awake, as many as this host allows`, {
+        hint: 'Suspend one, or wait until one goes to sleep.',
+      });
     }
     this.#starting.add(actor);
     try {
@@ -329,7 +410,10 @@ export class Sprites implements SpriteService {
 
   async #row(org: OrgRow, name: string): Promise<SpriteRow> {
     const row = await this.#deps.repository.spriteByName(org.id, name);
-    if (!row) throw new SylphError('sprite_not_found', 'sprite not found', { hint: `Organization ${org.slug} has no sprite ${JSON.stringify(name.slice(0, 64))}.` });
+    if (!row)
+      throw new SylphError('sprite_not_found', 'sprite not found', {
+        hint: `Organization ${org.slug} has no sprite ${JSON.stringify(name.slice(0, 64))}.`,
+      });
     return row;
   }
 
@@ -347,7 +431,9 @@ function nameTaken(name: string): SylphError {
 }
 
 function checkpointNotFound(name: string, id: string): SylphError {
-  return new SylphError('checkpoint_not_found', `sprite ${name} has no checkpoint ${id}`, { hint: 'GET …/checkpoints?includeAuto=true lists them.' });
+  return new SylphError('checkpoint_not_found', `sprite ${name} has no checkpoint ${id}`, {
+    hint: 'GET …/checkpoints?includeAuto=true lists them.',
+  });
 }
 
 /** The work goes on; only the waiting ends. */

@@ -16,7 +16,8 @@ const reopenDeadlineMs = 20_000;
 /** Watches a VM that serves: its end, its agent, its idleness. All watches end with `awake.watch`. */
 export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
   void awake.vm.ended.then((end) => {
-    if (actor.awake === awake) actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
+    if (actor.awake === awake)
+      actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
   });
   watchChannel(actor, awake);
   watchIdle(actor, awake.watch.signal, (isIdle) =>
@@ -32,7 +33,10 @@ export async function connectSessions(actor: SpriteActor, awake: AwakeVm): Promi
     await (await actor.sessions()).connect(awake.channel);
   } catch (error) {
     await reopenChannel(actor, awake, `its sessions could not be connected: ${SylphError.from(error).message}`);
-    if (actor.awake !== awake) throw new SylphError('agent_failed', `sprite ${actor.row.name} started and was lost: ${actor.row.reason}`, { cause: error });
+    if (actor.awake !== awake)
+      throw new SylphError('agent_failed', `sprite ${actor.row.name} started and was lost: ${actor.row.reason}`, {
+        cause: error,
+      });
   }
 }
 
@@ -60,7 +64,8 @@ function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
       await channel.ping({ deadlineMs: pingDeadlineMs });
       silences = 0;
     } catch (error) {
-      if (++silences >= silencesAllowed) return reopen(`its agent stopped answering: ${SylphError.from(error).message}`);
+      if (++silences >= silencesAllowed)
+        return reopen(`its agent stopped answering: ${SylphError.from(error).message}`);
     }
     if (!over) timer = setTimeout(() => void ask(), pingIntervalMs);
   };

@@ -76,7 +76,8 @@ export class SylphError extends Error {
   /** Wraps anything thrown: a SylphError stays itself, a deadline becomes `timeout`, everything else `internal`, with their cause. */
   static from(thrown: unknown): SylphError {
     if (thrown instanceof SylphError) return thrown;
-    if (thrown instanceof DOMException && thrown.name === 'TimeoutError') return new SylphError('timeout', 'a deadline passed', { cause: thrown });
+    if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
+      return new SylphError('timeout', 'a deadline passed', { cause: thrown });
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new SylphError('internal', message, { cause: thrown });
   }

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { assertTransition, commands, lifecycle, publicStatus, states, transitions, type SpriteCommand, type SpriteState } from './lifecycle.ts';
+import {
+  assertTransition,
+  commands,
+  lifecycle,
+  publicStatus,
+  states,
+  transitions,
+  type SpriteCommand,
+  type SpriteState,
+} from './lifecycle.ts';
 
 /** States a command's work passes through, first the one it changes to at once; `undefined`: it changes none. */
 const enters: Record<SpriteCommand, readonly (SpriteState | undefined)[]> = {
@@ -20,7 +29,8 @@ const inTransition: readonly SpriteState[] = ['starting', 'suspending', 'restori
 describe('the lifecycle table', () => {
   it('has a verdict for every command in every state', () => {
     assert.deepEqual(Object.keys(lifecycle).toSorted(), [...commands].toSorted());
-    for (const command of commands) assert.deepEqual(Object.keys(lifecycle[command]).toSorted(), [...states].toSorted(), command);
+    for (const command of commands)
+      assert.deepEqual(Object.keys(lifecycle[command]).toSorted(), [...states].toSorted(), command);
     assert.deepEqual(Object.keys(transitions).toSorted(), [...states].toSorted());
   });
 
@@ -28,13 +38,18 @@ describe('the lifecycle table', () => {
     for (const command of commands) {
       for (const state of states) {
         if (!['run', 'wake'].includes(lifecycle[command][state])) continue;
-        assert.ok(enters[command].some((next) => next === undefined || next === state || transitions[state].includes(next)), `${command} while ${state}`);
+        assert.ok(
+          enters[command].some((next) => next === undefined || next === state || transitions[state].includes(next)),
+          `${command} while ${state}`,
+        );
       }
     }
   });
 
   it('waits exactly for transitions under way', () => {
-    for (const command of commands) for (const state of states) assert.equal(lifecycle[command][state] === 'wait', inTransition.includes(state), `${command} while ${state}`);
+    for (const command of commands)
+      for (const state of states)
+        assert.equal(lifecycle[command][state] === 'wait', inTransition.includes(state), `${command} while ${state}`);
   });
 
   it('always leaves a way out: delete everywhere, recover and restore from failed', () => {
@@ -44,7 +59,8 @@ describe('the lifecycle table', () => {
   });
 
   it('refuses everything but delete of what is being deleted', () => {
-    for (const command of commands) assert.equal(lifecycle[command].deleting, command === 'delete' ? 'noop' : 'refuse', command);
+    for (const command of commands)
+      assert.equal(lifecycle[command].deleting, command === 'delete' ? 'noop' : 'refuse', command);
   });
 
   it('reaches every state from asleep, and asleep from every state', () => {
@@ -60,7 +76,9 @@ describe('the lifecycle table', () => {
   });
 
   it('lets every state under way come to rest when it breaks off', () => {
-    for (const state of [...inTransition, 'deleting', 'running'] as const) for (const rest of ['asleep', 'failed'] as const) assert.doesNotThrow(() => assertTransition(state, rest), `${state} to ${rest}`);
+    for (const state of [...inTransition, 'deleting', 'running'] as const)
+      for (const rest of ['asleep', 'failed'] as const)
+        assert.doesNotThrow(() => assertTransition(state, rest), `${state} to ${rest}`);
   });
 
   it('knows no transition to itself, and refuses those it does not know', () => {
@@ -78,9 +96,11 @@ describe('publicStatus', () => {
   it('is running while a VM is or is about to be left, warm with memory, else cold', () => {
     const rests = ['memory', 'disk', 'new', null] as const;
     for (const rest of rests) {
-      for (const state of ['running', 'suspending', 'restoring'] as const) assert.equal(publicStatus(state, rest), 'running');
+      for (const state of ['running', 'suspending', 'restoring'] as const)
+        assert.equal(publicStatus(state, rest), 'running');
       assert.equal(publicStatus('starting', rest), 'warm');
-      for (const state of ['asleep', 'failed', 'deleting'] as const) assert.equal(publicStatus(state, rest), rest === 'memory' ? 'warm' : 'cold');
+      for (const state of ['asleep', 'failed', 'deleting'] as const)
+        assert.equal(publicStatus(state, rest), rest === 'memory' ? 'warm' : 'cold');
     }
   });
 });

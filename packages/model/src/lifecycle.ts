@@ -17,7 +17,18 @@ export const states = ['asleep', 'starting', 'running', 'suspending', 'restoring
 export type SpriteState = (typeof states)[number];
 
 /** What can be asked of a sprite. */
-export const commands = ['start', 'suspend', 'use', 'checkpoint', 'fork', 'restore', 'restart', 'upgrade', 'recover', 'delete'] as const;
+export const commands = [
+  'start',
+  'suspend',
+  'use',
+  'checkpoint',
+  'fork',
+  'restore',
+  'restart',
+  'upgrade',
+  'recover',
+  'delete',
+] as const;
 
 /** A command of the table. `use` is anything that needs the guest: exec, files, ports. */
 export type SpriteCommand = (typeof commands)[number];
@@ -29,16 +40,96 @@ export type Verdict = 'run' | 'wake' | 'wait' | 'noop' | 'refuse';
 
 /** command × state → verdict. */
 export const lifecycle: Record<SpriteCommand, Record<SpriteState, Verdict>> = {
-  start: { asleep: 'run', starting: 'wait', running: 'noop', suspending: 'wait', restoring: 'wait', failed: 'refuse', deleting: 'refuse' },
-  suspend: { asleep: 'noop', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'refuse', deleting: 'refuse' },
-  use: { asleep: 'wake', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'refuse', deleting: 'refuse' },
-  checkpoint: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'refuse', deleting: 'refuse' },
-  fork: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'refuse', deleting: 'refuse' },
-  restore: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'run', deleting: 'refuse' },
-  restart: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'run', deleting: 'refuse' },
-  upgrade: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'run', deleting: 'refuse' },
-  recover: { asleep: 'run', starting: 'wait', running: 'noop', suspending: 'wait', restoring: 'wait', failed: 'run', deleting: 'refuse' },
-  delete: { asleep: 'run', starting: 'wait', running: 'run', suspending: 'wait', restoring: 'wait', failed: 'run', deleting: 'noop' },
+  start: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'noop',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'refuse',
+    deleting: 'refuse',
+  },
+  suspend: {
+    asleep: 'noop',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'refuse',
+    deleting: 'refuse',
+  },
+  use: {
+    asleep: 'wake',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'refuse',
+    deleting: 'refuse',
+  },
+  checkpoint: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'refuse',
+    deleting: 'refuse',
+  },
+  fork: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'refuse',
+    deleting: 'refuse',
+  },
+  restore: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'run',
+    deleting: 'refuse',
+  },
+  restart: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'run',
+    deleting: 'refuse',
+  },
+  upgrade: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'run',
+    deleting: 'refuse',
+  },
+  recover: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'noop',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'run',
+    deleting: 'refuse',
+  },
+  delete: {
+    asleep: 'run',
+    starting: 'wait',
+    running: 'run',
+    suspending: 'wait',
+    restoring: 'wait',
+    failed: 'run',
+    deleting: 'noop',
+  },
 };
 
 /** State × state: the transitions that exist. {@link assertTransition} refuses all others. */

@@ -34,12 +34,20 @@ export class Api {
   async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const response = await fetch(`${this.daemon.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.daemon.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        authorization: `Bearer ${this.daemon.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       signal: AbortSignal.timeout(callTimeoutMs),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text,
+    };
   }
 
   /** A call that must succeed. */
@@ -87,9 +95,14 @@ export class Api {
 
   /** Makes a checkpoint; returns its id. */
   async checkpoint(name: string, comment?: string): Promise<string> {
-    const lines = await this.lines('POST', `/v1/sprites/${name}/checkpoint`, comment === undefined ? undefined : { comment });
+    const lines = await this.lines(
+      'POST',
+      `/v1/sprites/${name}/checkpoint`,
+      comment === undefined ? undefined : { comment },
+    );
     const id = /^ {2}ID: (\S+)$/m.exec(lines.map(({ data }) => data ?? '').join('\n'))?.[1];
-    if (lines.at(-1)?.type !== 'complete' || id === undefined) throw new Error(`checkpoint failed: ${JSON.stringify(lines)}`);
+    if (lines.at(-1)?.type !== 'complete' || id === undefined)
+      throw new Error(`checkpoint failed: ${JSON.stringify(lines)}`);
     return id;
   }
 

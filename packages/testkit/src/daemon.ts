@@ -41,14 +41,20 @@ export class TestDaemon implements AsyncDisposable {
     const dataDir = options.dataDir ?? (await newDataDir());
     const log = await fs.open(path.join(dataDir, 'sylphd.log'), 'a');
     const settings = { 'data-dir': dataDir, listen: '127.0.0.1:0', 'log-level': 'debug', ...options.settings };
-    const child = spawn(node, [sylphd, 'serve', ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])], {
-      stdio: ['ignore', log.fd, log.fd],
-      env: { PATH: process.env['PATH'], SYLPH_FAILPOINTS: options.failpoints ?? '', ...options.environment },
-    });
+    const child = spawn(
+      node,
+      [sylphd, 'serve', ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])],
+      {
+        stdio: ['ignore', log.fd, log.fd],
+        env: { PATH: process.env['PATH'], SYLPH_FAILPOINTS: options.failpoints ?? '', ...options.environment },
+      },
+    );
     const started = (await fs.stat(path.join(dataDir, 'sylphd.log'))).size;
     await log.close();
     try {
-      const url = await until('the daemon to be ready', () => readyUrl(child, dataDir, started), { timeoutMs: readyTimeoutMs });
+      const url = await until('the daemon to be ready', () => readyUrl(child, dataDir, started), {
+        timeoutMs: readyTimeoutMs,
+      });
       return new TestDaemon(dataDir, url, await tokenOf(dataDir), child);
     } catch (error) {
       child.kill('SIGKILL');
@@ -109,7 +115,8 @@ async function exited(child: ChildProcess): Promise<void> {
 
 async function readyUrl(child: ChildProcess, dataDir: string, from: number): Promise<string | undefined> {
   const text = (await fs.readFile(path.join(dataDir, 'sylphd.log'))).subarray(from).toString();
-  if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended before it was ready:\n${text.slice(-3000)}`);
+  if (child.exitCode !== null || child.signalCode !== null)
+    throw new Error(`the daemon ended before it was ready:\n${text.slice(-3000)}`);
   const url = /"url":"(http:[^"]+)","msg":"ready"/.exec(text)?.[1];
   return url && (await fetch(`${url}/healthz`)).status === 200 ? url : undefined;
 }
@@ -140,7 +147,8 @@ async function newDataDir(): Promise<string> {
 /** Keeps a daemon's log where `SYLPH_TEST_LOGS` says, for a person who looks into a failure. */
 async function keepLog(dataDir: string): Promise<void> {
   const directory = process.env['SYLPH_TEST_LOGS'];
-  if (directory !== undefined) await fs.copyFile(path.join(dataDir, 'sylphd.log'), path.join(directory, `${path.basename(dataDir)}.log`));
+  if (directory !== undefined)
+    await fs.copyFile(path.join(dataDir, 'sylphd.log'), path.join(directory, `${path.basename(dataDir)}.log`));
 }
 
 /** Ends VMs a killed daemon left behind: those whose working directory lies below the data directory. */

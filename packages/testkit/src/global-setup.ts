@@ -24,7 +24,8 @@ export async function globalSetup(): Promise<void> {
     }
     await shell('mount', ['-o', 'loop,noatime,discard', file, testPool]);
   }
-  for (const name of await fs.readdir(testPool)) if (name.startsWith('run-')) await fs.rm(path.join(testPool, name), { recursive: true, force: true });
+  for (const name of await fs.readdir(testPool))
+    if (name.startsWith('run-')) await fs.rm(path.join(testPool, name), { recursive: true, force: true });
   await fs.mkdir(seedDir, { recursive: true, mode: 0o711 });
   await shell(node, [sylphd, 'image', 'build', 'minimal', '--data-dir', seedDir], { timeoutMs: 15 * 60_000 });
   const daemon = await TestDaemon.start({ dataDir: seedDir });
@@ -32,8 +33,13 @@ export async function globalSetup(): Promise<void> {
     for (const [index, config] of seedShapes.entries()) {
       const name = `seed-${index}`;
       const headers = { authorization: `Bearer ${daemon.token}`, 'content-type': 'application/json' };
-      const answer = await fetch(`${daemon.url}/v1/sprites`, { method: 'POST', headers, body: JSON.stringify({ name, config }) });
-      if (answer.status !== 201) throw new Error(`the seed could not be made: ${await answer.text()}\n${(await daemon.log()).slice(-2000)}`);
+      const answer = await fetch(`${daemon.url}/v1/sprites`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify({ name, config }),
+      });
+      if (answer.status !== 201)
+        throw new Error(`the seed could not be made: ${await answer.text()}\n${(await daemon.log()).slice(-2000)}`);
       await fetch(`${daemon.url}/v1/sprites/${name}`, { method: 'DELETE', headers });
     }
   } finally {

@@ -13,7 +13,19 @@ interface Footprint {
 }
 
 /** Handles Node keeps for the test runner itself. */
-const ownHandles = new Set(['PipeWrap', 'TTYWrap', 'FSReqPromise', 'FSReqCallback', 'Immediate', 'CloseReq', 'WriteWrap', 'ProcessWrap', 'SignalWrap', 'MessagePort', 'FILEHANDLECLOSEREQ']);
+const ownHandles = new Set([
+  'PipeWrap',
+  'TTYWrap',
+  'FSReqPromise',
+  'FSReqCallback',
+  'Immediate',
+  'CloseReq',
+  'WriteWrap',
+  'ProcessWrap',
+  'SignalWrap',
+  'MessagePort',
+  'FILEHANDLECLOSEREQ',
+]);
 
 async function footprint(): Promise<Footprint> {
   const mounts = (await fs.readFile('/proc/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
@@ -37,7 +49,9 @@ export function checkLeaks(): void {
       'the test file to be clean',
       async () => {
         const now = await footprint();
-        left = (Object.keys(now) as (keyof Footprint)[]).flatMap((kind) => surplus(now[kind], found[kind]).map((item) => `${kind}: ${item}`));
+        left = (Object.keys(now) as (keyof Footprint)[]).flatMap((kind) =>
+          surplus(now[kind], found[kind]).map((item) => `${kind}: ${item}`),
+        );
         return left.length === 0;
       },
       { timeoutMs: 10_000, intervalMs: 100 },

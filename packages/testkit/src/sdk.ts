@@ -6,9 +6,9 @@ import { until } from './shell.ts';
 export interface Watched {
   command: SpriteCommand;
   /** What came so far. */
-  stdout(): string;
+  stdout: () => string;
   /** Waits for a text in the output. */
-  sees(text: string | RegExp, timeoutMs?: number): Promise<void>;
+  sees: (text: string | RegExp, timeoutMs?: number) => Promise<void>;
 }
 
 /** Watches a command from its first byte and waits until it runs. Its errors are left to `wait`. */
@@ -18,10 +18,12 @@ export async function watch(command: SpriteCommand): Promise<Watched> {
   const spawned = once(command, 'spawn');
   await spawned;
   command.on('error', () => undefined);
-  const found = (wanted: string | RegExp): boolean => (typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text));
+  const found = (wanted: string | RegExp): boolean =>
+    typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text);
   return {
     command,
     stdout: () => text,
-    sees: async (wanted, timeoutMs = 60_000) => void (await until(`${wanted} in the output`, () => found(wanted), { timeoutMs })),
+    sees: async (wanted, timeoutMs = 60_000) =>
+      void (await until(`${wanted} in the output`, () => found(wanted), { timeoutMs })),
   };
 }

@@ -51,7 +51,9 @@ export class FakeGuest implements AsyncDisposable {
 
   /** Answers a control line. */
   reply(socket: net.Socket, line: ControlLine, fields: Record<string, unknown> = {}): void {
-    socket.write(`${JSON.stringify({ id: line.id, ok: true, version: 1, agent: 'fake 1', kernel: '6.0', bootId: 'boot', ready: true, ...fields })}\n`);
+    socket.write(
+      `${JSON.stringify({ id: line.id, ok: true, version: 1, agent: 'fake 1', kernel: '6.0', bootId: 'boot', ready: true, ...fields })}\n`,
+    );
   }
 
   /** What a good guest does with a control line. */

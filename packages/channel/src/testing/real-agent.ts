@@ -24,7 +24,10 @@ export class RealAgent implements AsyncDisposable {
   static async start(): Promise<RealAgent> {
     const dir = await mkdtemp(path.join(os.tmpdir(), 'sylph-agent-'));
     const program = path.join(dir, 'agent');
-    await promisify(execFile)('go', ['build', '-o', program, '.'], { cwd: sources, env: { ...process.env, CGO_ENABLED: '0' } });
+    await promisify(execFile)('go', ['build', '-o', program, '.'], {
+      cwd: sources,
+      env: { ...process.env, CGO_ENABLED: '0' },
+    });
     return new RealAgent(dir, spawn(program, ['-serve-unix', dir], { stdio: 'ignore' }));
   }
 

@@ -33,11 +33,16 @@ export function imageCommand(): Command {
     .option('--fresh', 'build again even if it was built from the same specification')
     .action(async (name: string, options: { fresh?: true }, command: Command) => {
       const manifest = await withPool(command, async (imagesDir, config) => {
-        const { spec } = await readImageSpec(name.endsWith('.toml') ? name : path.join(config['image-specs'], `${name}.toml`));
-        const cached = options.fresh ? undefined : ((await findImage(imagesDir, spec)) ?? (await findImage(config['image-cache'], spec)));
+        const { spec } = await readImageSpec(
+          name.endsWith('.toml') ? name : path.join(config['image-specs'], `${name}.toml`),
+        );
+        const cached = options.fresh
+          ? undefined
+          : ((await findImage(imagesDir, spec)) ?? (await findImage(config['image-cache'], spec)));
         if (cached) return (await importImage({ from: cached.dir, outDir: imagesDir })).manifest;
         const built = await buildImage({ spec, outDir: config['image-cache'], progress });
-        return (await importImage({ from: path.join(config['image-cache'], built.digest), outDir: imagesDir })).manifest;
+        return (await importImage({ from: path.join(config['image-cache'], built.digest), outDir: imagesDir }))
+          .manifest;
       });
       console.log(`${manifest.name}  ${manifest.digest.slice(0, 12)}  ${Math.round(manifest.sizeBytes / 2 ** 20)} MiB`);
     });
@@ -46,11 +51,22 @@ export function imageCommand(): Command {
     .description('list images, newest first')
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }, command: Command) => {
-      const images = await withPool(command, async (imagesDir) => (await listImages(imagesDir)).map(({ manifest }) => manifest));
-      if (options.json) return console.log(JSON.stringify(images.map(({ packages: _p, spec: _s, ...rest }) => rest), null, 2));
+      const images = await withPool(command, async (imagesDir) =>
+        (await listImages(imagesDir)).map(({ manifest }) => manifest),
+      );
+      if (options.json)
+        return console.log(
+          JSON.stringify(
+            images.map(({ packages: _p, spec: _s, ...rest }) => rest),
+            null,
+            2,
+          ),
+        );
       if (images.length === 0) return console.error('No images yet. Build one with: sylphd image build minimal');
       for (const manifest of images) {
-        console.log(`${manifest.name.padEnd(12)}  ${manifest.digest.slice(0, 12)}  ${manifest.createdAt.slice(0, 16)}  ${String(Math.round(manifest.sizeBytes / 2 ** 20)).padStart(6)} MiB  ${manifest.description}`);
+        console.log(
+          `${manifest.name.padEnd(12)}  ${manifest.digest.slice(0, 12)}  ${manifest.createdAt.slice(0, 16)}  ${String(Math.round(manifest.sizeBytes / 2 ** 20)).padStart(6)} MiB  ${manifest.description}`,
+        );
       }
     });
   image
@@ -59,7 +75,9 @@ export function imageCommand(): Command {
     .argument('<image>', 'name, or the beginning of a digest')
     .action(async (which: string, _options: unknown, command: Command) => {
       const removed = await withPool(command, async (imagesDir) => {
-        const found = (await listImages(imagesDir)).filter(({ manifest }) => manifest.name === which || (which.length >= 6 && manifest.digest.startsWith(which)));
+        const found = (await listImages(imagesDir)).filter(
+          ({ manifest }) => manifest.name === which || (which.length >= 6 && manifest.digest.startsWith(which)),
+        );
         for (const { dir } of found) {
           const doomed = path.join(imagesDir, `rm-${path.basename(dir)}`);
           await fs.rename(dir, doomed);
@@ -67,7 +85,10 @@ export function imageCommand(): Command {
         }
         return found.length;
       });
-      if (removed === 0) throw new SylphError('image_not_found', `there is no image ${which}`, { hint: 'sylphd image list shows them.' });
+      if (removed === 0)
+        throw new SylphError('image_not_found', `there is no image ${which}`, {
+          hint: 'sylphd image list shows them.',
+        });
       console.error(`Removed ${removed} ${removed === 1 ? 'image' : 'images'}.`);
     });
   return image;

@@ -7,7 +7,10 @@ import { configOf } from './settings.ts';
 export function serveCommand(): Command {
   return new Command('serve').description('run the daemon').action(async (_options: unknown, command: Command) => {
     const config = configOf(command);
-    const log = pino({ level: config['log-level'], redact: ['req.headers.authorization', '*.authorization', '*.token'] });
+    const log = pino({
+      level: config['log-level'],
+      redact: ['req.headers.authorization', '*.authorization', '*.token'],
+    });
     process.umask(0o022);
     const daemon = await startDaemon(config, log);
     await new Promise<void>((resolve) => {

@@ -24,8 +24,15 @@ export function tokenCommand(): Command {
     .option('--description <text>', 'what it is for', '')
     .option('--expires-in <days>', 'days until it expires; default: never')
     .action(async (options: { org: string; description: string; expiresIn?: string }, command: Command) => {
-      const expiresAt = options.expiresIn === undefined ? null : new Date(Date.now() + days(options.expiresIn) * 86_400_000).toISOString();
-      console.log(await withRepository(command, (repository) => createToken(repository, { org: options.org, description: options.description, expiresAt })));
+      const expiresAt =
+        options.expiresIn === undefined
+          ? null
+          : new Date(Date.now() + days(options.expiresIn) * 86_400_000).toISOString();
+      console.log(
+        await withRepository(command, (repository) =>
+          createToken(repository, { org: options.org, description: options.description, expiresAt }),
+        ),
+      );
     });
   token
     .command('list')
@@ -34,13 +41,25 @@ export function tokenCommand(): Command {
     .action(async (options: { json?: true }, command: Command) => {
       const rows = await withRepository(command, async (repository) => {
         const tokens = await repository.tokens();
-        return Promise.all(tokens.map(async ({ secretHash: _, ...row }) => ({ ...row, org: (await repository.org(row.orgId))?.slug ?? row.orgId })));
+        return Promise.all(
+          tokens.map(async ({ secretHash: _, ...row }) => ({
+            ...row,
+            org: (await repository.org(row.orgId))?.slug ?? row.orgId,
+          })),
+        );
       });
       if (options.json) return console.log(JSON.stringify(rows, null, 2));
       if (rows.length === 0) return console.error('No tokens yet. Make one with: sylphd token create');
       for (const row of rows) {
-        const state = row.revokedAt !== null ? 'revoked' : row.expiresAt !== null && row.expiresAt < new Date().toISOString() ? 'expired' : 'valid';
-        console.log(`${row.id}  ${row.org.padEnd(16)}  ${state.padEnd(7)}  ${row.createdAt.slice(0, 10)}  ${row.description}`);
+        const state =
+          row.revokedAt !== null
+            ? 'revoked'
+            : row.expiresAt !== null && row.expiresAt < new Date().toISOString()
+              ? 'expired'
+              : 'valid';
+        console.log(
+          `${row.id}  ${row.org.padEnd(16)}  ${state.padEnd(7)}  ${row.createdAt.slice(0, 10)}  ${row.description}`,
+        );
       }
     });
   token
@@ -48,8 +67,11 @@ export function tokenCommand(): Command {
     .description('make a token useless at once')
     .argument('<id>', 'token id, as token list shows it')
     .action(async (id: string, _options: unknown, command: Command) => {
-      const revoked = await withRepository(command, (repository) => repository.revokeToken(id, new Date().toISOString()));
-      if (!revoked) throw new SylphError('not_found', `there is no valid token ${id}`, { hint: 'sylphd token list shows them.' });
+      const revoked = await withRepository(command, (repository) =>
+        repository.revokeToken(id, new Date().toISOString()),
+      );
+      if (!revoked)
+        throw new SylphError('not_found', `there is no valid token ${id}`, { hint: 'sylphd token list shows them.' });
       console.error(`Revoked ${id}.`);
     });
   return token;
@@ -57,6 +79,7 @@ export function tokenCommand(): Command {
 
 function days(text: string): number {
   const value = Number(text);
-  if (!(value > 0 && value <= 36_500)) throw new SylphError('invalid_request', `--expires-in ${text} is not a number of days`);
+  if (!(value > 0 && value <= 36_500))
+    throw new SylphError('invalid_request', `--expires-in ${text} is not a number of days`);
   return value;
 }

@@ -38,7 +38,11 @@ function root(): Promise<Finding> {
   return Promise.resolve(
     process.getuid?.() === 0
       ? { status: 'ok', detail: 'running as root' }
-      : { status: 'broken', detail: 'not running as root', remedy: 'Run it with sudo: VMs get users of their own, and the pool is mounted.' },
+      : {
+          status: 'broken',
+          detail: 'not running as root',
+          remedy: 'Run it with sudo: VMs get users of their own, and the pool is mounted.',
+        },
   );
 }
 
@@ -68,9 +72,16 @@ async function accelerator(config: Config): Promise<Finding> {
     const newest = (await PoolCatalog.peek(config['guest-dir'])).guestManifest;
     await using driver = new QemuDriver({ stateDir: config['data-dir'], accelerator: config.accel });
     const directory = path.join(config['guest-dir'], newest.digest);
-    const machine = await driver.machine({ kernel: path.join(directory, 'kernel'), initrd: path.join(directory, 'initrd') });
+    const machine = await driver.machine({
+      kernel: path.join(directory, 'kernel'),
+      initrd: path.join(directory, 'initrd'),
+    });
     if (machine.accelerator === 'kvm') return { status: 'ok', detail: 'KVM' };
-    return { status: 'degraded', detail: `software emulation: ${machine.reason}`, remedy: 'Use a host with hardware virtualization; sprites are many times slower without.' };
+    return {
+      status: 'degraded',
+      detail: `software emulation: ${machine.reason}`,
+      remedy: 'Use a host with hardware virtualization; sprites are many times slower without.',
+    };
   } catch (error) {
     return { status: 'broken', detail: text(error), remedy: 'See the checks above.' };
   }
@@ -84,13 +95,18 @@ async function pool(config: Config): Promise<Finding> {
     const stat = await fs.statfs(directory);
     const free = stat.bavail * stat.bsize;
     const size = `${Math.floor(free / gib)} GiB free in ${dataDir}`;
-    if (free < 4 * gib) return { status: 'broken', detail: size, remedy: 'Free some space, or give sylphd another --data-dir.' };
+    if (free < 4 * gib)
+      return { status: 'broken', detail: size, remedy: 'Free some space, or give sylphd another --data-dir.' };
     if (await canReflink(directory)) return { status: 'ok', detail: `reflinks work, ${size}` };
     await run('mkfs.xfs', ['-V'], { timeout: commandTimeoutMs });
     await run('losetup', ['--find'], { timeout: commandTimeoutMs });
     return { status: 'ok', detail: `an XFS file mounted on a loop device, ${size}` };
   } catch (error) {
-    return { status: 'broken', detail: text(error), remedy: 'Use a data directory on XFS or btrfs, or run as root with loop devices and xfsprogs (npm run setup).' };
+    return {
+      status: 'broken',
+      detail: text(error),
+      remedy: 'Use a data directory on XFS or btrfs, or run as root with loop devices and xfsprogs (npm run setup).',
+    };
   }
 }
 
@@ -98,19 +114,33 @@ async function images(config: Config): Promise<Finding> {
   const names = await fs.readdir(path.join(config['data-dir'], 'pool/images')).catch(() => []);
   const count = names.filter((name) => /^[0-9a-f]{64}$/.test(name)).length;
   if (count > 0) return { status: 'ok', detail: `${count} in the pool` };
-  return { status: 'degraded', detail: 'none in the pool, or the pool is not mounted now', remedy: 'sylphd image build minimal' };
+  return {
+    status: 'degraded',
+    detail: 'none in the pool, or the pool is not mounted now',
+    remedy: 'sylphd image build minimal',
+  };
 }
 
 function memory(): Promise<Finding> {
   const total = os.totalmem() / gib;
   const detail = `${total.toFixed(1)} GiB`;
-  return Promise.resolve(total >= 3 ? { status: 'ok', detail } : { status: 'degraded', detail, remedy: 'Create sprites with a smaller ram_mb.' });
+  return Promise.resolve(
+    total >= 3
+      ? { status: 'ok', detail }
+      : { status: 'degraded', detail, remedy: 'Create sprites with a smaller ram_mb.' },
+  );
 }
 
 async function limits(config: Config): Promise<Finding> {
   await using driver = new QemuDriver({ stateDir: config['data-dir'] });
   const { kind, reason } = driver.limits;
-  return kind === 'v2' ? { status: 'ok', detail: reason } : { status: 'degraded', detail: reason, remedy: 'Boot the host with cgroup v2 and run sylphd under its systemd unit.' };
+  return kind === 'v2'
+    ? { status: 'ok', detail: reason }
+    : {
+        status: 'degraded',
+        detail: reason,
+        remedy: 'Boot the host with cgroup v2 and run sylphd under its systemd unit.',
+      };
 }
 
 async function packetFilter(): Promise<Finding> {
@@ -118,7 +148,11 @@ async function packetFilter(): Promise<Finding> {
     await run('nft', ['list', 'tables'], { timeout: commandTimeoutMs });
     return { status: 'ok', detail: 'nftables works: sprites reach the internet and nothing private' };
   } catch (error) {
-    return { status: 'degraded', detail: `sprites have no network: ${text(error)}`, remedy: 'Install nftables (npm run setup) and run as root.' };
+    return {
+      status: 'degraded',
+      detail: `sprites have no network: ${text(error)}`,
+      remedy: 'Install nftables (npm run setup) and run as root.',
+    };
   }
 }
 

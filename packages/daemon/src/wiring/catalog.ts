@@ -29,7 +29,8 @@ export class PoolCatalog implements Catalog {
   /** What set-up built, looked at where it lies: for checks. */
   static async peek(guestSource: string): Promise<PoolCatalog> {
     const newest = (await readGuests(guestSource)).at(0);
-    if (!newest) throw new SylphError('host_unfit', `there is no guest kernel in ${guestSource}`, { hint: 'Run: npm run setup' });
+    if (!newest)
+      throw new SylphError('host_unfit', `there is no guest kernel in ${guestSource}`, { hint: 'Run: npm run setup' });
     return new PoolCatalog('', guestSource, newest);
   }
 
@@ -53,7 +54,11 @@ export class PoolCatalog implements Catalog {
 
   guest(): Promise<{ digest: string; kernel: string; initrd: string }> {
     const directory = path.join(this.#guestsDir, this.#guest.digest);
-    return Promise.resolve({ digest: this.#guest.digest, kernel: path.join(directory, 'kernel'), initrd: path.join(directory, 'initrd') });
+    return Promise.resolve({
+      digest: this.#guest.digest,
+      kernel: path.join(directory, 'kernel'),
+      initrd: path.join(directory, 'initrd'),
+    });
   }
 }
 

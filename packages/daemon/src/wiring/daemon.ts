@@ -39,11 +39,24 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   stack.defer(() => unmount(pool, config, log));
   const store = stack.use(new PoolDirectory(pool.root));
   const repository = stack.use(openSqliteRepository(path.join(dataDir, 'sylph.db')));
-  const catalog = await PoolCatalog.open({ images: store.layout.images, guests: store.layout.guests, guestSource: config['guest-dir'] });
-  const network = new SlirpNetwork({ first: config['uid-base'], last: config['uid-base'] + uidCount - 1 }, config.network);
+  const catalog = await PoolCatalog.open({
+    images: store.layout.images,
+    guests: store.layout.guests,
+    guestSource: config['guest-dir'],
+  });
+  const network = new SlirpNetwork(
+    { first: config['uid-base'], last: config['uid-base'] + uidCount - 1 },
+    config.network,
+  );
   await network.open();
   stack.defer(() => network.close({ vmsRemain: config['on-shutdown'] === 'leave' }));
-  const driver = stack.use(new QemuDriver({ stateDir: dataDir, accelerator: config.accel, onNotice: (notice) => log.warn({ notice }, 'hypervisor') }));
+  const driver = stack.use(
+    new QemuDriver({
+      stateDir: dataDir,
+      accelerator: config.accel,
+      onNotice: (notice) => log.warn({ notice }, 'hypervisor'),
+    }),
+  );
 
   const deps: EngineDeps = {
     driver,
@@ -71,7 +84,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const notices = [...pool.notices];
   let ready = false;
   const { host, port } = parseListen(config.listen);
-  const api = await buildApi({
+  const api = buildApi({
     service: sprites,
     repository,
     host: () => hostInfo({ driver, store, network, catalog, sprites, pool, limits: driver.limits, notices }),
@@ -98,7 +111,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
 async function announceMachine(deps: EngineDeps, log: Logger): Promise<void> {
   const machine = await deps.driver.machine(await deps.catalog.guest());
-  if (machine.accelerator === 'tcg') log.warn({ reason: machine.reason }, 'NO KVM: sprites run by software emulation, many times slower');
+  if (machine.accelerator === 'tcg')
+    log.warn({ reason: machine.reason }, 'NO KVM: sprites run by software emulation, many times slower');
   else log.info({ machine }, 'sprites run on KVM');
 }
 

@@ -44,11 +44,18 @@ export async function hostInfo(sources: HostInfoSources): Promise<HostInfo> {
     cgroups: limits.kind,
     network: net,
     default_image: defaultImage?.name ?? null,
-    images: images.map((image) => ({ name: image.name, digest: image.digest, created_at: image.createdAt, size_bytes: image.sizeBytes })),
+    images: images.map((image) => ({
+      name: image.name,
+      digest: image.digest,
+      created_at: image.createdAt,
+      size_bytes: image.sizeBytes,
+    })),
     sprites: counts,
     notices: [
       ...sources.notices,
-      ...(machine.accelerator === 'tcg' ? [`sprites run by software emulation, many times slower than KVM: ${machine.reason}`] : []),
+      ...(machine.accelerator === 'tcg'
+        ? [`sprites run by software emulation, many times slower than KVM: ${machine.reason}`]
+        : []),
       ...(limits.kind === 'none' ? [limits.reason] : []),
     ],
   };

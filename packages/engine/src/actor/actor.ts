@@ -1,4 +1,11 @@
-import { assertTransition, lifecycle, publicStatus, SylphError, type SpriteCommand, type SpriteState } from '@sylph/model';
+import {
+  assertTransition,
+  lifecycle,
+  publicStatus,
+  SylphError,
+  type SpriteCommand,
+  type SpriteState,
+} from '@sylph/model';
 import type { EngineDeps, Logger } from '../deps.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import type { SpriteSessions } from '../interfaces/session-keeper.ts';
@@ -113,7 +120,12 @@ export class SpriteActor {
         throw error;
       }
     });
-    if (turn === undefined) return Promise.reject(new SylphError('illegal_state', `too many commands wait for sprite ${this.#row.name}`, { hint: 'Wait for the ones under way.' }));
+    if (turn === undefined)
+      return Promise.reject(
+        new SylphError('illegal_state', `too many commands wait for sprite ${this.#row.name}`, {
+          hint: 'Wait for the ones under way.',
+        }),
+      );
     const settled = (): void => this.hooks.onSettled(this);
     void turn.then(settled, settled);
     return turn;
@@ -128,10 +140,15 @@ export class SpriteActor {
   refusal(name: SpriteCommand): SylphError {
     const { row } = this;
     // Commands have their turn after the deletion, not during it.
-    if (this.#state === 'deleting') return new SylphError('sprite_not_found', 'sprite not found', { hint: `Sprite ${row.name} was deleted just now.` });
+    if (this.#state === 'deleting')
+      return new SylphError('sprite_not_found', 'sprite not found', {
+        hint: `Sprite ${row.name} was deleted just now.`,
+      });
     const text = `sprite ${row.name} is ${this.#state}, so it cannot ${name === 'use' ? 'be used' : name}`;
     if (this.#state !== 'failed') return new SylphError('illegal_state', text);
-    return new SylphError('sprite_failed', row.reason === null ? text : `${text}: ${row.reason}`, { hint: 'POST …/recover tries again from the best state there is; restoring a checkpoint works too.' });
+    return new SylphError('sprite_failed', row.reason === null ? text : `${text}: ${row.reason}`, {
+      hint: 'POST …/recover tries again from the best state there is; restoring a checkpoint works too.',
+    });
   }
 
   /** Changes the state: checks the table, logs once. What of it must outlive the daemon goes through `update`. */
@@ -155,7 +172,10 @@ export class SpriteActor {
 
   async #reload(): Promise<void> {
     const row = await this.deps.repository.sprite(this.id);
-    if (!row) throw new SylphError('sprite_not_found', 'sprite not found', { hint: `Sprite ${this.#row.name} was deleted just now.` });
+    if (!row)
+      throw new SylphError('sprite_not_found', 'sprite not found', {
+        hint: `Sprite ${this.#row.name} was deleted just now.`,
+      });
     this.#row = row;
     this.#state = restingState(row);
   }

@@ -8,7 +8,11 @@ import { SpriteActor, type ActorHooks } from './actor.ts';
 export class ActorRegistry {
   readonly #deps: EngineDeps;
   readonly #actors = new Map<SpriteId, SpriteActor>();
-  readonly #hooks: ActorHooks = { beforeCommand: settleLeftovers, afterFailure: settleAfterFailure, onSettled: (actor) => this.#release(actor) };
+  readonly #hooks: ActorHooks = {
+    beforeCommand: settleLeftovers,
+    afterFailure: settleAfterFailure,
+    onSettled: (actor) => this.#release(actor),
+  };
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -57,7 +61,8 @@ export class ActorRegistry {
   /** Sleeping sprites are rows and files only: journals are closed in a turn of their own, then the actor goes, unless somebody came meanwhile. */
   #release(actor: SpriteActor): void {
     if (!actor.dispensable || this.#actors.get(actor.id) !== actor) return;
-    if (actor.hasSessions) actor.background('closing journals', async () => (actor.held ? undefined : actor.closeSessions()));
+    if (actor.hasSessions)
+      actor.background('closing journals', async () => (actor.held ? undefined : actor.closeSessions()));
     else this.#actors.delete(actor.id);
   }
 }

@@ -1,4 +1,12 @@
-import type { ExitPayload, GuestProcess, GuestStats, ProcessSpec, ResumeEvent, SignalName, StartedPayload } from '@sylph/model';
+import type {
+  ExitPayload,
+  GuestProcess,
+  GuestStats,
+  ProcessSpec,
+  ResumeEvent,
+  SignalName,
+  StartedPayload,
+} from '@sylph/model';
 
 /** What the agent says of itself. Texts are cleaned and cut. */
 export interface GuestHello {
@@ -14,7 +22,10 @@ export interface ChannelFactory {
    * Connects the control port and waits until the agent answers `hello` with `ready`. Rejects with `agent_failed` at the deadline.
    * Nothing is assumed of what lies in the rings: a restored guest may hold half of an earlier conversation.
    */
-  connect(sockets: { data: string; control: string }, options: { deadlineMs: number; signal: AbortSignal }): Promise<GuestChannel>;
+  connect(
+    sockets: { data: string; control: string },
+    options: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<GuestChannel>;
 }
 
 /**

@@ -2,7 +2,15 @@
 export type NetworkAttachment =
   | { kind: 'none' }
   /** User-mode stack inside the hypervisor. `restricted`: no way out at all. */
-  | { kind: 'user'; restricted: boolean; mac: string; subnet: string; guestAddress: string; gateway: string; dns: string };
+  | {
+      kind: 'user';
+      restricted: boolean;
+      mac: string;
+      subnet: string;
+      guestAddress: string;
+      gateway: string;
+      dns: string;
+    };
 
 /**
  * Gives VMs their network.

@@ -67,7 +67,11 @@ export interface PoolStore extends AsyncDisposable {
    * A new working directory from a snapshot: `disk` reflinked and owned by `uid`, `ram` linked when `memory`, else all zeros, kernel and initrd linked (from `guestDigest` where given), `run/` owned by `uid`.
    * The directory itself belongs to root and is readable by the group `uid` alone: a VM can neither read a neighbour's files nor swap its own.
    */
-  openVm(id: SpriteId, snapshot: Snapshot, options: { uid: number; memory: boolean; guestDigest?: Digest }): Promise<VmDir>;
+  openVm(
+    id: SpriteId,
+    snapshot: Snapshot,
+    options: { uid: number; memory: boolean; guestDigest?: Digest },
+  ): Promise<VmDir>;
   /** VM directories that exist, newest last. */
   vmDirs(id: SpriteId): Promise<VmDir[]>;
   removeVm(dir: VmDir): Promise<void>;
@@ -93,7 +97,10 @@ export interface PoolStore extends AsyncDisposable {
   draftTransient(): Promise<SnapshotDraft>;
 
   /** Removes `new-*` and `rm-*`, and directories of sprites and checkpoints the repository does not know. Call once, before anything else. */
-  sweep(known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport>;
+  sweep(known: {
+    sprites: ReadonlySet<string>;
+    checkpoints(id: SpriteId): Promise<ReadonlySet<string>>;
+  }): Promise<SweepReport>;
   /** Bytes allocated to a snapshot's files; shared blocks count in each. */
   allocatedBytes(snapshot: Snapshot): Promise<number>;
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;

@@ -98,7 +98,12 @@ export interface Repository extends AsyncDisposable {
   sprite(id: SpriteId): Promise<SpriteRow | undefined>;
   spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined>;
   /** By name, after `after`, at most `limit`. */
-  listSprites(query: { orgId: string; prefix?: string | undefined; after?: string | undefined; limit: number }): Promise<SpriteRow[]>;
+  listSprites(query: {
+    orgId: string;
+    prefix?: string | undefined;
+    after?: string | undefined;
+    limit: number;
+  }): Promise<SpriteRow[]>;
   /** Sprites per `lastState`. */
   countSprites(orgId?: string): Promise<Record<SpriteRow['lastState'], number>>;
   /** All ids, in pages, for the sweep at start. */
@@ -115,7 +120,11 @@ export interface Repository extends AsyncDisposable {
   checkpoint(spriteId: SpriteId, id: CheckpointId): Promise<CheckpointRow | undefined>;
   /** Newest first. */
   checkpoints(spriteId: SpriteId): Promise<CheckpointRow[]>;
-  updateCheckpoint(spriteId: SpriteId, id: CheckpointId, patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>): Promise<void>;
+  updateCheckpoint(
+    spriteId: SpriteId,
+    id: CheckpointId,
+    patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>,
+  ): Promise<void>;
   removeCheckpoint(spriteId: SpriteId, id: CheckpointId): Promise<void>;
 
   idempotent(orgId: string, key: string): Promise<IdempotencyRow | undefined>;

@@ -91,5 +91,10 @@ export interface SpriteSessions extends AsyncDisposable {
 /** Keeps sessions. */
 export interface SessionKeeper {
   /** Sessions of a sprite; journals lie in `dir`. `nextId` counts durably per sprite. `onActivity` is called when clients come or go or output arrives, at most every 100 ms. */
-  open(options: { spriteId: string; dir: string; nextId: () => Promise<string>; onActivity: () => void }): Promise<SpriteSessions>;
+  open(options: {
+    spriteId: string;
+    dir: string;
+    nextId: () => Promise<string>;
+    onActivity: () => void;
+  }): Promise<SpriteSessions>;
 }

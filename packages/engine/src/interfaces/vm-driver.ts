@@ -76,7 +76,11 @@ export interface Vm {
    * `whilePaused` is called once at the captured instant, synchronously, and must not wait.
    * On failure the VM runs on as before (`live`) or stays paused (`stopped`), and the directory's content is worthless.
    */
-  capture(targetDir: string, mode: 'stopped' | 'live', options: { whilePaused: () => void; signal: AbortSignal }): Promise<CaptureReport>;
+  capture(
+    targetDir: string,
+    mode: 'stopped' | 'live',
+    options: { whilePaused: () => void; signal: AbortSignal },
+  ): Promise<CaptureReport>;
   /** Lets a paused VM run. */
   continue(): Promise<void>;
   /** Ends the process: quit, TERM, KILL, each with a deadline. Idempotent; resolves when it is gone. */

@@ -18,9 +18,18 @@ export interface Captured {
 }
 
 /** Captures an awake VM into a draft: the guest's file systems flushed just before, disk, RAM, devices and journal positions of one instant. */
-export async function capture(actor: SpriteActor, awake: AwakeVm, draft: SnapshotDraft, mode: 'stopped' | 'live'): Promise<Captured> {
+export async function capture(
+  actor: SpriteActor,
+  awake: AwakeVm,
+  draft: SnapshotDraft,
+  mode: 'stopped' | 'live',
+): Promise<Captured> {
   const sessions = await actor.sessions();
-  await awake.channel.quiesce({ deadlineMs: quiesceDeadlineMs }).catch((error: unknown) => actor.log.warn({ err: error }, 'the guest did not flush before a capture; its disk is as a power cut leaves it'));
+  await awake.channel
+    .quiesce({ deadlineMs: quiesceDeadlineMs })
+    .catch((error: unknown) =>
+      actor.log.warn({ err: error }, 'the guest did not flush before a capture; its disk is as a power cut leaves it'),
+    );
   let positions: SessionPosition[] = [];
   const report = await awake.vm.capture(draft.path, mode, {
     whilePaused: () => {
@@ -45,7 +54,11 @@ export async function capture(actor: SpriteActor, awake: AwakeVm, draft: Snapsho
 }
 
 /** Puts the journals that belong to a capture beside it. */
-export async function exportJournals(actor: SpriteActor, draft: SnapshotDraft, positions: readonly SessionPosition[]): Promise<void> {
+export async function exportJournals(
+  actor: SpriteActor,
+  draft: SnapshotDraft,
+  positions: readonly SessionPosition[],
+): Promise<void> {
   if (positions.length === 0) return;
   const sessions = await actor.sessions();
   await sessions.exportTo(await draft.makeSessionsDir(), positions);

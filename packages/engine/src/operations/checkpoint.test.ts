@@ -32,7 +32,15 @@ describe('checkpoints', () => {
 
   it('leave nothing behind when any step fails, and the sprite as it was', async () => {
     for (const from of ['running', 'asleep'] as const) {
-      for (const step of ['repository.takeCounter', 'store.draftCheckpoint', 'draft.commit', 'store.allocatedBytes', 'repository.insertCheckpoint', 'repository.updateSprite', 'sessions.exportTo']) {
+      for (const step of [
+        'repository.takeCounter',
+        'store.draftCheckpoint',
+        'draft.commit',
+        'store.allocatedBytes',
+        'repository.insertCheckpoint',
+        'repository.updateSprite',
+        'sessions.exportTo',
+      ]) {
         const on = await Scenario.running('x');
         await on.run('one');
         if (from === 'asleep') await on.suspend('one');

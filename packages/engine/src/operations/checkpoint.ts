@@ -7,13 +7,19 @@ import type { CaptureReport } from '../interfaces/vm-driver.ts';
 import { capture, copyRest, exportJournals } from './capture.ts';
 
 /** Checkpoints the present: a running sprite live, a sleeping one from what it rests on, without waking it. Acknowledge only what this returns. */
-export async function checkpointSprite(actor: SpriteActor, options: { comment: string }): Promise<{ row: CheckpointRow; report: CaptureReport | undefined }> {
+export async function checkpointSprite(
+  actor: SpriteActor,
+  options: { comment: string },
+): Promise<{ row: CheckpointRow; report: CaptureReport | undefined }> {
   const id: CheckpointId = `v${await actor.deps.repository.takeCounter(actor.id, 'nextCheckpoint')}`;
   const { awake } = actor;
   if (awake === undefined) {
     const rest = await actor.deps.store.rest(actor.id);
     if (!rest) throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to checkpoint`);
-    return { row: await saveAsCheckpoint(actor, rest, { comment: options.comment, auto: false, id }), report: undefined };
+    return {
+      row: await saveAsCheckpoint(actor, rest, { comment: options.comment, auto: false, id }),
+      report: undefined,
+    };
   }
   const { store, failpoints } = actor.deps;
   await using draft = await store.draftCheckpoint(actor.id, id);
@@ -25,14 +31,23 @@ export async function checkpointSprite(actor: SpriteActor, options: { comment: s
 }
 
 /** Makes a checkpoint of what the sprite rests on. */
-export async function saveAsCheckpoint(actor: SpriteActor, rest: Snapshot, options: { comment: string; auto: boolean; id?: CheckpointId }): Promise<CheckpointRow> {
+export async function saveAsCheckpoint(
+  actor: SpriteActor,
+  rest: Snapshot,
+  options: { comment: string; auto: boolean; id?: CheckpointId },
+): Promise<CheckpointRow> {
   const id = options.id ?? automaticId();
   await using draft = await actor.deps.store.draftCheckpoint(actor.id, id);
   return await record(actor, id, await copyRest(actor, draft, rest), options);
 }
 
 /** Writes the row of a published checkpoint. On failure the checkpoint is gone. */
-async function record(actor: SpriteActor, id: CheckpointId, snapshot: Snapshot, options: { comment: string; auto: boolean }): Promise<CheckpointRow> {
+async function record(
+  actor: SpriteActor,
+  id: CheckpointId,
+  snapshot: Snapshot,
+  options: { comment: string; auto: boolean },
+): Promise<CheckpointRow> {
   const { repository, store, failpoints } = actor.deps;
   try {
     await failpoints.hit('checkpoint.published');
@@ -58,15 +73,27 @@ async function record(actor: SpriteActor, id: CheckpointId, snapshot: Snapshot, 
 }
 
 /** A checkpoint that can be restored in a mode: it exists and, as far as that can be told, is whole. One that is not is marked. */
-export async function readableCheckpoint(actor: SpriteActor, id: CheckpointId, mode: 'memory' | 'disk'): Promise<Snapshot> {
+export async function readableCheckpoint(
+  actor: SpriteActor,
+  id: CheckpointId,
+  mode: 'memory' | 'disk',
+): Promise<Snapshot> {
   const { store, repository } = actor.deps;
   const row = await repository.checkpoint(actor.id, id);
   const snapshot = row && (await store.checkpoint(actor.id, id).catch((error: unknown) => SylphError.from(error)));
-  if (snapshot === undefined) throw new SylphError('checkpoint_not_found', `sprite ${actor.row.name} has no checkpoint ${id}`, { hint: 'GET …/checkpoints?includeAuto=true lists them.' });
-  const damage = snapshot instanceof SylphError ? snapshot.message : await store.damage(mode === 'memory' ? snapshot : asDisk(snapshot));
+  if (snapshot === undefined)
+    throw new SylphError('checkpoint_not_found', `sprite ${actor.row.name} has no checkpoint ${id}`, {
+      hint: 'GET …/checkpoints?includeAuto=true lists them.',
+    });
+  const damage =
+    snapshot instanceof SylphError
+      ? snapshot.message
+      : await store.damage(mode === 'memory' ? snapshot : asDisk(snapshot));
   if (damage === undefined) return snapshot as Snapshot;
   await repository.updateCheckpoint(actor.id, id, { damaged: true });
-  throw new SylphError('vm_failed', `checkpoint ${id} is damaged: ${damage}`, { hint: 'The sprite is as it was. Choose another checkpoint.' });
+  throw new SylphError('vm_failed', `checkpoint ${id} is damaged: ${damage}`, {
+    hint: 'The sprite is as it was. Choose another checkpoint.',
+  });
 }
 
 /** A snapshot as one who only wants its disk sees it. */
@@ -78,7 +105,9 @@ export function asDisk({ path, manifest }: Snapshot): Snapshot {
 export async function pruneAutomatic(actor: SpriteActor): Promise<void> {
   const { repository, options } = actor.deps;
   try {
-    const automatic = (await repository.checkpoints(actor.id)).filter((row) => row.isAuto && row.id !== actor.row.currentCheckpoint);
+    const automatic = (await repository.checkpoints(actor.id)).filter(
+      (row) => row.isAuto && row.id !== actor.row.currentCheckpoint,
+    );
     for (const row of automatic.slice(options.autoCheckpoints)) await removeCheckpoint(actor, row.id);
   } catch (error) {
     actor.log.error({ err: error }, 'automatic checkpoints could not be pruned');

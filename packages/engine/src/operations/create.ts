@@ -19,7 +19,10 @@ export async function createSprite(deps: EngineDeps, sprite: NewSprite, snapshot
   try {
     await store.createSprite(id, snapshot);
     await failpoints.hit('create.before-row');
-    const row = await repository.insertSprite(rowOf(id, sprite, snapshot, options.defaultIdleTimeoutS), options.uidBase + 1);
+    const row = await repository.insertSprite(
+      rowOf(id, sprite, snapshot, options.defaultIdleTimeoutS),
+      options.uidBase + 1,
+    );
     await failpoints.hit('create.after-row');
     return row;
   } catch (error) {
@@ -29,7 +32,12 @@ export async function createSprite(deps: EngineDeps, sprite: NewSprite, snapshot
   }
 }
 
-function rowOf(id: SpriteId, { org, name, request, parent }: NewSprite, { manifest }: Snapshot, defaultIdleTimeoutS: number): Omit<SpriteRow, 'uid'> {
+function rowOf(
+  id: SpriteId,
+  { org, name, request, parent }: NewSprite,
+  { manifest }: Snapshot,
+  defaultIdleTimeoutS: number,
+): Omit<SpriteRow, 'uid'> {
   const now = new Date().toISOString();
   return {
     id,

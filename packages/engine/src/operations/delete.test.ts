@@ -49,7 +49,15 @@ describe('deleting', () => {
   });
 
   it('can be repeated when it broke off, and loses no VM', async () => {
-    for (const step of ['sessions.disconnect', 'sessions.lose', 'channel.close', 'vm.end', 'network.detach', 'repository.removeSprite', 'driver.adopt']) {
+    for (const step of [
+      'sessions.disconnect',
+      'sessions.lose',
+      'channel.close',
+      'vm.end',
+      'network.detach',
+      'repository.removeSprite',
+      'driver.adopt',
+    ]) {
       const on = await Scenario.running('x');
       on.gate.fail(step, poolFull);
       const again = [on.delete('one'), on.delete('one')];

@@ -7,7 +7,10 @@ describe('forking', () => {
     const on = await Scenario.running('x');
     const session = await on.run('one');
     const forks = await on.fork('one', 'copy', { count: 3 });
-    assert.deepEqual(forks.map(({ row }) => row.name), ['copy-1', 'copy-2', 'copy-3']);
+    assert.deepEqual(
+      forks.map(({ row }) => row.name),
+      ['copy-1', 'copy-2', 'copy-3'],
+    );
     assert.deepEqual(await on.runs('one'), [session]);
     await on.world.write('one', 'y');
     for (const { row } of forks) {
@@ -55,7 +58,10 @@ describe('forking', () => {
       on.gate.fail(step, () => on.gate.fail(step, poolFull));
       await rejects(on.fork('one', 'copy', { count: 4 }), 'pool_full');
       await on.consistent();
-      assert.deepEqual((await on.daemon.sprites.list(on.daemon.org, { limit: 10 })).map(({ row }) => row.name), ['one']);
+      assert.deepEqual(
+        (await on.daemon.sprites.list(on.daemon.org, { limit: 10 })).map(({ row }) => row.name),
+        ['one'],
+      );
       await on.end();
     }
     const on = await Scenario.running('x');

@@ -14,7 +14,12 @@ export interface Origin extends AsyncDisposable {
 export async function openOrigin(actor: SpriteActor, checkpoint: CheckpointId | undefined): Promise<Origin> {
   const { store, failpoints } = actor.deps;
   // As a whole: the new sprites start from its memory.
-  if (checkpoint !== undefined) return { snapshot: await readableCheckpoint(actor, checkpoint, 'memory'), checkpoint, [Symbol.asyncDispose]: async () => undefined };
+  if (checkpoint !== undefined)
+    return {
+      snapshot: await readableCheckpoint(actor, checkpoint, 'memory'),
+      checkpoint,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
   await using undo = new AsyncDisposableStack();
   const draft = undo.use(await store.draftTransient());
   const snapshot = await present(actor, draft);
@@ -31,6 +36,9 @@ async function present(actor: SpriteActor, draft: SnapshotDraft): Promise<Snapsh
     return draft.commit(captured.manifest);
   }
   const rest = await actor.deps.store.rest(actor.id);
-  if (!rest) throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to fork`, { hint: 'Fork one of its checkpoints.' });
+  if (!rest)
+    throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to fork`, {
+      hint: 'Fork one of its checkpoints.',
+    });
   return copyRest(actor, draft, rest);
 }

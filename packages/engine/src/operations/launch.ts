@@ -25,7 +25,11 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   undo.defer(() => network.detach(actor.id));
   const attachment = await network.attach(actor.id, uid);
   const { reason: _, ...machine } = await driver.machine(await catalog.guest());
-  const dir = await store.openVm(actor.id, plan.snapshot, { uid, memory: plan.memory, ...(plan.guestDigest === undefined ? {} : { guestDigest: plan.guestDigest }) });
+  const dir = await store.openVm(actor.id, plan.snapshot, {
+    uid,
+    memory: plan.memory,
+    ...(plan.guestDigest === undefined ? {} : { guestDigest: plan.guestDigest }),
+  });
   undo.defer(() => store.removeVm(dir));
   const manifest = await store.vmManifest(dir);
   const vm = await driver.start(
@@ -36,22 +40,39 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
       uid,
       network: attachment,
       machine,
-      ...(plan.memory ? { memory: { devPath: `${plan.snapshot.path}/dev`, format: manifest.deviceFormat ?? 'devices' } } : {}),
+      ...(plan.memory
+        ? { memory: { devPath: `${plan.snapshot.path}/dev`, format: manifest.deviceFormat ?? 'devices' } }
+        : {}),
     },
     { signal: deadline },
   );
   undo.defer(() => vm.end());
   await failpoints.hit('start.vm-running');
-  const channel = await connect(channels, vm, plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs, deadline);
+  const channel = await connect(
+    channels,
+    vm,
+    plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs,
+    deadline,
+  );
   undo.defer(() => channel.close());
-  await untilEnd(vm, channel.resume(resumeEvent({ id: actor.id, name: actor.row.name }, manifest), { deadlineMs: options.resumeDeadlineMs }));
+  await untilEnd(
+    vm,
+    channel.resume(resumeEvent({ id: actor.id, name: actor.row.name }, manifest), {
+      deadlineMs: options.resumeDeadlineMs,
+    }),
+  );
   await failpoints.hit('start.agent-answered');
   undo.move();
   return { vm, dir, manifest: { ...manifest, identity: actor.id, machine }, channel, watch: new AbortController() };
 }
 
 /** Connects to a VM's agent, but waits neither beyond the deadline nor beyond the VM's life. */
-export async function connect(channels: ChannelFactory, vm: Vm, deadlineMs: number, signal: AbortSignal = AbortSignal.timeout(deadlineMs)): Promise<GuestChannel> {
+export async function connect(
+  channels: ChannelFactory,
+  vm: Vm,
+  deadlineMs: number,
+  signal: AbortSignal = AbortSignal.timeout(deadlineMs),
+): Promise<GuestChannel> {
   const given = new AbortController();
   const connecting = channels.connect(vm.sockets, { deadlineMs, signal: AbortSignal.any([signal, given.signal]) });
   try {

@@ -5,7 +5,10 @@ import { settle } from './settle.ts';
 import { bootSprite } from './start.ts';
 
 /** Cold boot from the present disk, after the processes inside were asked to end. In another guest where one is given. */
-export async function restartSprite(actor: SpriteActor, options: { reason: string; guestDigest?: Digest }): Promise<void> {
+export async function restartSprite(
+  actor: SpriteActor,
+  options: { reason: string; guestDigest?: Digest },
+): Promise<void> {
   await shutDown(actor, options.reason);
   await bootSprite(actor, options);
 }
@@ -17,7 +20,11 @@ async function shutDown(actor: SpriteActor, reason: string): Promise<void> {
   const { awake } = actor;
   if (!awake) return;
   actor.transition('starting');
-  await awake.channel.poweroff({ deadlineMs: poweroffDeadlineMs }).catch((error: unknown) => actor.log.warn({ err: error }, 'the guest did not shut down in order; its disk is as a power cut leaves it'));
+  await awake.channel
+    .poweroff({ deadlineMs: poweroffDeadlineMs })
+    .catch((error: unknown) =>
+      actor.log.warn({ err: error }, 'the guest did not shut down in order; its disk is as a power cut leaves it'),
+    );
   await endAwake(actor, awake);
   await actor.deps.failpoints.hit('restart.vm-ended');
   await settle(actor, reason);

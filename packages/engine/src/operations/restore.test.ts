@@ -52,7 +52,13 @@ describe('restoring', () => {
     await on.end();
   });
 
-  for (const [step, code] of [['driver.start', 'vm_failed'], ['channel.resume', 'vm_failed'], ['store.fillFromSnapshot', 'pool_full'], ['store.openVm', 'pool_full'], ['repository.insertCheckpoint', 'pool_full']] as const) {
+  for (const [step, code] of [
+    ['driver.start', 'vm_failed'],
+    ['channel.resume', 'vm_failed'],
+    ['store.fillFromSnapshot', 'pool_full'],
+    ['store.openVm', 'pool_full'],
+    ['repository.insertCheckpoint', 'pool_full'],
+  ] as const) {
     for (const from of ['running', 'asleep'] as const) {
       it(`brings the present back, ${from}, when ${step} fails`, async () => {
         const on = await withPast();

@@ -11,7 +11,12 @@ import { suspendSprite } from './suspend.ts';
  * Goes to a checkpoint. The present is put to sleep and saved as an automatic checkpoint first; it stays what the sprite rests on until the checkpoint's agent has answered.
  * If the checkpoint does not start, the present is back and the error says both. Resolves with the checkpoint of the present; undefined when there was none that could be read.
  */
-export async function restoreSprite(actor: SpriteActor, id: CheckpointId, options: { mode: 'memory' | 'disk' }, progress: Progress): Promise<CheckpointId | undefined> {
+export async function restoreSprite(
+  actor: SpriteActor,
+  id: CheckpointId,
+  options: { mode: 'memory' | 'disk' },
+  progress: Progress,
+): Promise<CheckpointId | undefined> {
   const { store, failpoints } = actor.deps;
   const target = await readableCheckpoint(actor, id, options.mode);
   const memory = options.mode === 'memory' && target.manifest.kind === 'memory';
@@ -27,7 +32,9 @@ export async function restoreSprite(actor: SpriteActor, id: CheckpointId, option
   } catch (error) {
     throw await comeBack(actor, id, cameFrom, error);
   }
-  await serve(actor, started, (sessions) => sessions.replaceFrom(memory ? store.journals(target) : undefined, `the sprite was restored to ${id}`));
+  await serve(actor, started, (sessions) =>
+    sessions.replaceFrom(memory ? store.journals(target) : undefined, `the sprite was restored to ${id}`),
+  );
   await failpoints.hit('restore.answered');
   // Only now: the checkpoint restored may have been the oldest automatic one.
   await pruneAutomatic(actor);
@@ -45,14 +52,23 @@ async function presentAtRest(actor: SpriteActor): Promise<Snapshot | undefined> 
 }
 
 /** The checkpoint did not start: the sprite is as before. Resolves with what to tell. */
-async function comeBack(actor: SpriteActor, id: CheckpointId, cameFrom: SpriteState, cause: unknown): Promise<SylphError> {
+async function comeBack(
+  actor: SpriteActor,
+  id: CheckpointId,
+  cameFrom: SpriteState,
+  cause: unknown,
+): Promise<SylphError> {
   const why = `checkpoint ${id} could not be restored: ${SylphError.from(cause).message}`;
   const code = SylphError.from(cause).code === 'pool_full' ? 'pool_full' : 'vm_failed';
   if (cameFrom === 'running') {
     try {
       await startSprite(actor);
     } catch (error) {
-      return new SylphError('sprite_failed', `${why}. The present could not be started again either: ${SylphError.from(error).message}`, { cause: error });
+      return new SylphError(
+        'sprite_failed',
+        `${why}. The present could not be started again either: ${SylphError.from(error).message}`,
+        { cause: error },
+      );
     }
     return new SylphError(code, `${why}. The sprite is back where it was`, { cause });
   }

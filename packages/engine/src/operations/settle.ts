@@ -56,7 +56,13 @@ export async function removeVms(actor: SpriteActor, dirs: readonly VmDir[]): Pro
 /** The disk of a VM that is gone becomes what the sprite rests on; sessions that ran in it are lost for this reason. */
 export async function restFromVm(actor: SpriteActor, dir: VmDir, reason: string): Promise<Snapshot> {
   const { store } = actor.deps;
-  const { machine: _machine, deviceFormat: _format, devSha256: _hash, changedRamBytes: _changed, ...manifest } = await store.vmManifest(dir);
+  const {
+    machine: _machine,
+    deviceFormat: _format,
+    devSha256: _hash,
+    changedRamBytes: _changed,
+    ...manifest
+  } = await store.vmManifest(dir);
   await (await actor.sessions()).lose(reason);
   await using draft = await store.draftRest(actor.id);
   await store.fillFromVm(draft, dir);
@@ -99,12 +105,16 @@ export async function settleAfterFailure(actor: SpriteActor, error: unknown): Pr
   try {
     await settle(actor, `a command broke off: ${SylphError.from(error).message}`);
   } catch (thrown) {
-    actor.log.error({ err: thrown }, 'sprite could not be brought to rest after a failure; the next command tries again');
+    actor.log.error(
+      { err: thrown },
+      'sprite could not be brought to rest after a failure; the next command tries again',
+    );
     actor.transition('asleep');
   }
 }
 
 /** Before a command: what an earlier one could not settle. */
 export async function settleLeftovers(actor: SpriteActor): Promise<void> {
-  if (actor.row.lastState === 'awake' && actor.state === 'asleep') await settle(actor, actor.row.reason ?? 'its VM was left behind');
+  if (actor.row.lastState === 'awake' && actor.state === 'asleep')
+    await settle(actor, actor.row.reason ?? 'its VM was left behind');
 }

@@ -82,7 +82,11 @@ describe('the ladder', () => {
     assert.match(view.row.reason ?? '', /hash/);
     await on.suspend('one');
     on.world.files.remove(`sprites/${id}/rest/dev`);
-    assert.equal((await on.start('one')).row.lastStart?.how, 'disk', 'also when a part of it is missing and it cannot be kept');
+    assert.equal(
+      (await on.start('one')).row.lastStart?.how,
+      'disk',
+      'also when a part of it is missing and it cannot be kept',
+    );
     await on.end();
   });
 
@@ -180,7 +184,10 @@ describe('the ladder', () => {
     const on = await asleep();
     on.gate.fail('driver.start', vmFailed, 2);
     const results = await Promise.allSettled([on.start('one'), on.checkpoint('one'), on.use('one')]);
-    assert.deepEqual(results.map(({ status }) => status), ['rejected', 'rejected', 'rejected']);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
     assert.equal((await on.get('one')).state, 'failed');
     await on.end();
   });
@@ -234,7 +241,8 @@ describe('the ladder', () => {
   it('tells the guest who it is, and only a new sprite that it is new', async () => {
     const on = await Scenario.open();
     const { id } = (await on.create('one')).row;
-    const told = () => [...on.daemon.channels.open].map(({ resumed }) => resumed).find((event) => event?.spriteId === id);
+    const told = () =>
+      [...on.daemon.channels.open].map(({ resumed }) => resumed).find((event) => event?.spriteId === id);
     await on.start('one');
     assert.equal(told()?.newIdentity, true);
     const machineId = told()?.machineId;
@@ -287,7 +295,17 @@ describe('restart and upgrade', () => {
   });
 
   it('loses no disk when it breaks off half-way, whatever fails', async () => {
-    for (const step of ['store.draftRest', 'store.fillFromVm', 'draft.commit', 'vm.end', 'network.detach', 'sessions.disconnect', 'store.vmDirs', 'repository.updateSprite', 'store.removeVm']) {
+    for (const step of [
+      'store.draftRest',
+      'store.fillFromVm',
+      'draft.commit',
+      'vm.end',
+      'network.detach',
+      'sessions.disconnect',
+      'store.vmDirs',
+      'repository.updateSprite',
+      'store.removeVm',
+    ]) {
       const on = await Scenario.running('precious');
       await on.checkpoint('one');
       await on.world.write('one', 'present');

@@ -36,7 +36,12 @@ export async function startSprite(actor: SpriteActor): Promise<void> {
   const started = await climb(actor, await ladder(actor, rest instanceof SylphError ? undefined : rest), unreadable);
   const { rung, failures } = started;
   await serve(actor, started, async (sessions) => {
-    if (!rung.memory) await sessions.lose(failures.length > 0 ? `the sprite's memory could not be restored: ${reasonsOf(failures)}` : 'the sprite was booted from its disk');
+    if (!rung.memory)
+      await sessions.lose(
+        failures.length > 0
+          ? `the sprite's memory could not be restored: ${reasonsOf(failures)}`
+          : 'the sprite was booted from its disk',
+      );
   });
   if (failures.length > 0) await pruneAutomatic(actor);
 }
@@ -45,8 +50,18 @@ export async function startSprite(actor: SpriteActor): Promise<void> {
 export async function bootSprite(actor: SpriteActor, options: { reason: string; guestDigest?: Digest }): Promise<void> {
   actor.transition('starting');
   const rest = await actor.deps.store.rest(actor.id);
-  if (rest === undefined) throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to start from`, { hint: 'Restore one of its checkpoints.' });
-  const started = await climb(actor, [{ how: 'disk', snapshot: rest, memory: false, ...(options.guestDigest === undefined ? {} : { guestDigest: options.guestDigest }) }]);
+  if (rest === undefined)
+    throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to start from`, {
+      hint: 'Restore one of its checkpoints.',
+    });
+  const started = await climb(actor, [
+    {
+      how: 'disk',
+      snapshot: rest,
+      memory: false,
+      ...(options.guestDigest === undefined ? {} : { guestDigest: options.guestDigest }),
+    },
+  ]);
   await serve(actor, started, (sessions) => sessions.lose(options.reason));
 }
 
@@ -77,7 +92,11 @@ async function newestCheckpoint(actor: SpriteActor): Promise<{ id: CheckpointId;
  * Tries the rungs in order until a VM has taken over from what the sprite rests on; `known` are failures that need no trying. Throws when none did: then no VM is left, what it rested on is untouched,
  * and the sprite is `failed`, or settled by what follows when the trouble is the host's.
  */
-export async function climb(actor: SpriteActor, rungs: readonly Rung[], known: StartReport['failures'] = []): Promise<Started> {
+export async function climb(
+  actor: SpriteActor,
+  rungs: readonly Rung[],
+  known: StartReport['failures'] = [],
+): Promise<Started> {
   const began = performance.now();
   const failures = [...known];
   actor.transition('starting');
@@ -103,7 +122,9 @@ export async function climb(actor: SpriteActor, rungs: readonly Rung[], known: S
   await actor.update({ lastState: 'failed', reason });
   actor.transition('failed');
   throw new SylphError('sprite_failed', `sprite ${actor.row.name} could not be started: ${reason}`, {
-    hint: rest ? 'Its files are untouched. POST …/recover tries again; restoring a checkpoint works too.' : 'Restore one of its checkpoints.',
+    hint: rest
+      ? 'Its files are untouched. POST …/recover tries again; restoring a checkpoint works too.'
+      : 'Restore one of its checkpoints.',
   });
 }
 
@@ -116,7 +137,11 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
   const { store, failpoints } = actor.deps;
   const unfit = await unfitness(actor, rung);
   if (unfit !== undefined) throw new SylphError('vm_failed', unfit);
-  const awake = await launch(actor, { snapshot: rung.snapshot, memory: rung.memory, ...(rung.guestDigest === undefined ? {} : { guestDigest: rung.guestDigest }) });
+  const awake = await launch(actor, {
+    snapshot: rung.snapshot,
+    memory: rung.memory,
+    ...(rung.guestDigest === undefined ? {} : { guestDigest: rung.guestDigest }),
+  });
   try {
     if (failures.length > 0) await keepRest(actor, reasonsOf(failures));
     await store.dropRest(actor.id);
@@ -125,7 +150,11 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
     const rest = await restOf(actor).catch(async (unknown: unknown) => {
       // Its directory stays: it may be all there is. What follows settles the sprite from what exists.
       await endAwake(actor, awake);
-      throw new SylphError('host_unfit', `it cannot be told what the sprite rests on: ${SylphError.from(unknown).message}`, { cause: unknown });
+      throw new SylphError(
+        'host_unfit',
+        `it cannot be told what the sprite rests on: ${SylphError.from(unknown).message}`,
+        { cause: unknown },
+      );
     });
     if (rest !== undefined) {
       await endAwake(actor, awake);
@@ -170,7 +199,11 @@ async function keepRest(actor: SpriteActor, reason: string): Promise<void> {
  * Lets a VM that has taken over serve: its row says so, `change` makes the sessions those of what it was started from, and they are connected. A failure to do this is thrown, but the sprite runs on
  * where its agent can be reached at all.
  */
-export async function serve(actor: SpriteActor, started: Started, change: (sessions: SpriteSessions) => Promise<void>): Promise<void> {
+export async function serve(
+  actor: SpriteActor,
+  started: Started,
+  change: (sessions: SpriteSessions) => Promise<void>,
+): Promise<void> {
   const { awake, rung, failures, durationMs } = started;
   actor.awake = awake;
   actor.lastUseAt = performance.now();
@@ -179,7 +212,13 @@ export async function serve(actor: SpriteActor, started: Started, change: (sessi
     await actor.update({
       lastRunningAt: at,
       reason: failures.length > 0 ? `started from ${rung.how}: ${reasonsOf(failures)}` : null,
-      lastStart: { how: rung.how, ...(rung.checkpoint === undefined ? {} : { checkpoint: rung.checkpoint }), at, duration_ms: Math.round(durationMs), failures },
+      lastStart: {
+        how: rung.how,
+        ...(rung.checkpoint === undefined ? {} : { checkpoint: rung.checkpoint }),
+        at,
+        duration_ms: Math.round(durationMs),
+        failures,
+      },
       ...(rung.checkpoint === undefined ? {} : { currentCheckpoint: rung.checkpoint }),
     });
     await change(await actor.sessions());

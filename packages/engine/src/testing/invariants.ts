@@ -8,7 +8,11 @@ export async function assertConsistent(daemon: Daemon): Promise<void> {
   const { world } = daemon;
   const { files, repository } = world;
   const rows = await repository.listSprites({ orgId: daemon.org.id, limit: 1000 });
-  assert.deepEqual(new Set(files.entries('sprites')), new Set(rows.map(({ id }) => id)), 'directories of sprites and their rows');
+  assert.deepEqual(
+    new Set(files.entries('sprites')),
+    new Set(rows.map(({ id }) => id)),
+    'directories of sprites and their rows',
+  );
   assert.deepEqual(files.entries('transient'), [], 'nothing unfinished in the pool');
   assert.equal(new Set(rows.map(({ uid }) => uid)).size, rows.length, 'users are unique');
   for (const row of rows) {
@@ -20,17 +24,30 @@ export async function assertConsistent(daemon: Daemon): Promise<void> {
     assert.ok(machines.length <= 1, `${name} has ${machines.length} VMs`);
     if (view.state === 'running') {
       assert.equal(machines.length, 1, `${name} is running`);
-      assert.deepEqual(entries, [machines[0]?.dir.split('/').at(-1)], `${name} runs, so it has a VM's directory and no rest`);
+      assert.deepEqual(
+        entries,
+        [machines[0]?.dir.split('/').at(-1)],
+        `${name} runs, so it has a VM's directory and no rest`,
+      );
       assert.equal(machines[0]?.paused, false, `${name} runs on`);
       assert.equal(row.lastState, 'awake', `${name}: row of a running sprite`);
       assert.ok(daemon.attached.has(id), `${name} is attached to the network`);
     } else {
       assert.ok(view.state === 'asleep' || view.state === 'failed', `${name} rests as ${view.state}`);
       assert.equal(machines.length, 0, `${name} has a VM while ${view.state}`);
-      assert.deepEqual(entries, rest === undefined ? [] : ['rest'], `${name} is ${view.state}, so it has a rest and no VM's directory`);
+      assert.deepEqual(
+        entries,
+        rest === undefined ? [] : ['rest'],
+        `${name} is ${view.state}, so it has a rest and no VM's directory`,
+      );
       assert.ok(!daemon.attached.has(id), `${name} is not attached to the network`);
       if (view.state === 'failed') assert.equal(row.lastState, 'failed', `${name}: row of a failed sprite`);
-      else if (row.lastState !== 'new') assert.equal(row.lastState, (JSON.parse(rest ?? '{}') as { kind?: string }).kind, `${name}: row of a sprite at rest`);
+      else if (row.lastState !== 'new')
+        assert.equal(
+          row.lastState,
+          (JSON.parse(rest ?? '{}') as { kind?: string }).kind,
+          `${name}: row of a sprite at rest`,
+        );
     }
     await assertCheckpoints(daemon, id);
   }
@@ -43,10 +60,18 @@ export async function assertConsistent(daemon: Daemon): Promise<void> {
 async function assertCheckpoints(daemon: Daemon, id: SpriteId): Promise<void> {
   const { files, repository } = daemon.world;
   const rows = await repository.checkpoints(id);
-  assert.deepEqual(new Set(files.entries(`checkpoints/${id}`)), new Set(rows.map((row) => row.id)), 'directories of checkpoints and their rows');
+  assert.deepEqual(
+    new Set(files.entries(`checkpoints/${id}`)),
+    new Set(rows.map((row) => row.id)),
+    'directories of checkpoints and their rows',
+  );
   const sprite = await repository.sprite(id);
   const current = sprite?.currentCheckpoint;
-  if (current) assert.ok(rows.some((row) => row.id === current), `the present's checkpoint ${current} exists`);
+  if (current)
+    assert.ok(
+      rows.some((row) => row.id === current),
+      `the present's checkpoint ${current} exists`,
+    );
 }
 
 /** Timers that keep the process alive; each belongs to somebody awake. */

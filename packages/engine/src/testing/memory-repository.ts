@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
-import type { CheckpointRow, IdempotencyRow, OrgRow, Repository, SpriteRow, TokenRow } from '../interfaces/repository.ts';
+import type {
+  CheckpointRow,
+  IdempotencyRow,
+  OrgRow,
+  Repository,
+  SpriteRow,
+  TokenRow,
+} from '../interfaces/repository.ts';
 
 /** {@link Repository} in memory: the rows of sprites and checkpoints, which are what the engine uses. */
 export class MemoryRepository implements Repository {
@@ -28,7 +35,8 @@ export class MemoryRepository implements Repository {
   }
 
   async insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
-    if ([...this.#sprites.values()].some(({ orgId, name }) => orgId === row.orgId && name === row.name)) throw new SylphError('name_taken', `${row.name} exists`);
+    if ([...this.#sprites.values()].some(({ orgId, name }) => orgId === row.orgId && name === row.name))
+      throw new SylphError('name_taken', `${row.name} exists`);
     const taken = new Set([...this.#sprites.values()].map(({ uid }) => uid));
     let uid = uidBase;
     while (taken.has(uid)) uid++;
@@ -46,7 +54,9 @@ export class MemoryRepository implements Repository {
 
   async listSprites(query: { orgId: string; prefix?: string; after?: string; limit: number }): Promise<SpriteRow[]> {
     return [...this.#sprites.values()]
-      .filter((row) => row.orgId === query.orgId && row.name.startsWith(query.prefix ?? '') && row.name > (query.after ?? ''))
+      .filter(
+        (row) => row.orgId === query.orgId && row.name.startsWith(query.prefix ?? '') && row.name > (query.after ?? ''),
+      )
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
       .slice(0, query.limit);
   }
@@ -83,7 +93,8 @@ export class MemoryRepository implements Repository {
   }
 
   async insertCheckpoint(row: CheckpointRow): Promise<void> {
-    if (this.#checkpoints.some(({ spriteId, id }) => spriteId === row.spriteId && id === row.id)) throw new Error(`${row.id} exists`);
+    if (this.#checkpoints.some(({ spriteId, id }) => spriteId === row.spriteId && id === row.id))
+      throw new Error(`${row.id} exists`);
     this.#checkpoints.push(row);
   }
 
@@ -96,7 +107,9 @@ export class MemoryRepository implements Repository {
   }
 
   async updateCheckpoint(spriteId: SpriteId, id: CheckpointId, patch: Partial<CheckpointRow>): Promise<void> {
-    this.#checkpoints = this.#checkpoints.map((row) => (row.spriteId === spriteId && row.id === id ? { ...row, ...patch } : row));
+    this.#checkpoints = this.#checkpoints.map((row) =>
+      row.spriteId === spriteId && row.id === id ? { ...row, ...patch } : row,
+    );
   }
 
   async removeCheckpoint(spriteId: SpriteId, id: CheckpointId): Promise<void> {

@@ -70,7 +70,11 @@ export class MemoryStore implements PoolStore {
     return `sprites/${id}/sessions`;
   }
 
-  async openVm(id: SpriteId, snapshot: Snapshot, options: { uid: number; memory: boolean; guestDigest?: Digest }): Promise<VmDir> {
+  async openVm(
+    id: SpriteId,
+    snapshot: Snapshot,
+    options: { uid: number; memory: boolean; guestDigest?: Digest },
+  ): Promise<VmDir> {
     const number = ((await this.vmDirs(id)).at(-1)?.number ?? 0) + 1;
     const path = `sprites/${id}/vm-${number}`;
     const guestDigest = options.guestDigest ?? snapshot.manifest.guest.digest;
@@ -108,7 +112,11 @@ export class MemoryStore implements PoolStore {
   }
 
   async fillFromSnapshot(draft: SnapshotDraft, snapshot: Snapshot): Promise<void> {
-    this.#copy(snapshot.path, draft.path, ['disk', ...(snapshot.manifest.kind === 'memory' ? ['ram', 'dev'] : []), ...guestFiles]);
+    this.#copy(snapshot.path, draft.path, [
+      'disk',
+      ...(snapshot.manifest.kind === 'memory' ? ['ram', 'dev'] : []),
+      ...guestFiles,
+    ]);
     this.#files.copyTree(`${snapshot.path}/sessions`, `${draft.path}/sessions`);
   }
 
@@ -119,7 +127,8 @@ export class MemoryStore implements PoolStore {
   async damage({ path, manifest }: Snapshot): Promise<string | undefined> {
     const disk = this.#files.read(`${path}/disk`);
     if (disk === undefined || disk === 'damaged') return 'its file disk is damaged';
-    if (manifest.kind === 'memory' && this.#files.read(`${path}/dev`) !== manifest.devSha256) return 'its device state does not have the hash it was saved with';
+    if (manifest.kind === 'memory' && this.#files.read(`${path}/dev`) !== manifest.devSha256)
+      return 'its device state does not have the hash it was saved with';
     return undefined;
   }
 
@@ -139,7 +148,10 @@ export class MemoryStore implements PoolStore {
     return this.#draft('transient', undefined);
   }
 
-  async sweep(known: { sprites: ReadonlySet<string>; checkpoints(id: SpriteId): Promise<ReadonlySet<string>> }): Promise<SweepReport> {
+  async sweep(known: {
+    sprites: ReadonlySet<string>;
+    checkpoints(id: SpriteId): Promise<ReadonlySet<string>>;
+  }): Promise<SweepReport> {
     const notices: string[] = [];
     const remove = (path: string): void => {
       this.#files.removeTree(path);
@@ -147,13 +159,16 @@ export class MemoryStore implements PoolStore {
     };
     for (const shelf of ['genesis', 'transient', 'sprites', 'checkpoints']) {
       for (const name of this.#files.entries(shelf)) {
-        if (name.startsWith('new-') || (['sprites', 'checkpoints'].includes(shelf) && !known.sprites.has(name))) remove(`${shelf}/${name}`);
+        if (name.startsWith('new-') || (['sprites', 'checkpoints'].includes(shelf) && !known.sprites.has(name)))
+          remove(`${shelf}/${name}`);
       }
     }
     for (const id of known.sprites) {
-      for (const name of this.#files.entries(`sprites/${id}`)) if (name.startsWith('new-')) remove(`sprites/${id}/${name}`);
+      for (const name of this.#files.entries(`sprites/${id}`))
+        if (name.startsWith('new-')) remove(`sprites/${id}/${name}`);
       const rows = await known.checkpoints(id);
-      for (const name of this.#files.entries(`checkpoints/${id}`)) if (!rows.has(name)) remove(`checkpoints/${id}/${name}`);
+      for (const name of this.#files.entries(`checkpoints/${id}`))
+        if (!rows.has(name)) remove(`checkpoints/${id}/${name}`);
     }
     return { notices };
   }

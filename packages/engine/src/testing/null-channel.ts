@@ -1,6 +1,12 @@
 import path from 'node:path';
 import { SylphError, type GuestProcess, type GuestStats, type ProcessSpec, type ResumeEvent } from '@sylph/model';
-import type { ChannelFactory, GuestChannel, GuestHello, ProcessEvent, ProcessStream } from '../interfaces/guest-channel.ts';
+import type {
+  ChannelFactory,
+  GuestChannel,
+  GuestHello,
+  ProcessEvent,
+  ProcessStream,
+} from '../interfaces/guest-channel.ts';
 import { guarded, type Gate } from './gate.ts';
 import type { Machine, Machines } from './null-driver.ts';
 
@@ -76,12 +82,28 @@ export class NullChannel implements GuestChannel {
 
   async stats(): Promise<GuestStats> {
     this.#mustWork();
-    return { memTotalBytes: 1, memAvailableBytes: 1, diskTotalBytes: 1, diskFreeBytes: 1, uptimeMs: 1, loadAverage1: 0, processes: 1 };
+    return {
+      memTotalBytes: 1,
+      memAvailableBytes: 1,
+      diskTotalBytes: 1,
+      diskFreeBytes: 1,
+      uptimeMs: 1,
+      loadAverage1: 0,
+      processes: 1,
+    };
   }
 
   async processes(): Promise<GuestProcess[]> {
     this.#mustWork();
-    return this.machine.memory.processes.map((id) => ({ id, pid: 1, tty: false, exited: false, outputOffset: 0, acked: 0, inputOffset: 0 }));
+    return this.machine.memory.processes.map((id) => ({
+      id,
+      pid: 1,
+      tty: false,
+      exited: false,
+      outputOffset: 0,
+      acked: 0,
+      inputOffset: 0,
+    }));
   }
 
   startProcess(spec: ProcessSpec): ProcessStream {

@@ -50,7 +50,13 @@ export class Machine {
 export class Machines {
   readonly all: Machine[] = [];
   readonly files: MemoryFiles;
-  identity: MachineIdentity = { driver: 'null', accelerator: 'tcg', qemuVersion: '10.0', machine: 'null', cpuModel: 'null' };
+  identity: MachineIdentity = {
+    driver: 'null',
+    accelerator: 'tcg',
+    qemuVersion: '10.0',
+    machine: 'null',
+    cpuModel: 'null',
+  };
 
   constructor(files: MemoryFiles) {
     this.files = files;
@@ -83,7 +89,10 @@ export class NullDriver implements VmDriver {
     const { files, all } = this.#machines;
     const dev = spec.memory && files.read(spec.memory.devPath);
     if (spec.memory && dev === undefined) throw new SylphError('vm_failed', `${spec.memory.devPath} is missing`);
-    const memory: GuestMemory = dev === undefined ? { text: `booted ${files.read(`${spec.dir}/disk`)}`, processes: [] } : (JSON.parse(dev) as GuestMemory);
+    const memory: GuestMemory =
+      dev === undefined
+        ? { text: `booted ${files.read(`${spec.dir}/disk`)}`, processes: [] }
+        : (JSON.parse(dev) as GuestMemory);
     const machine = new Machine(spec, all.length + 1, memory);
     all.push(machine);
     return this.#vm(machine, false);
@@ -126,7 +135,11 @@ class NullVm implements Vm {
     return this.#machine.ended;
   }
 
-  async capture(targetDir: string, mode: 'stopped' | 'live', options: { whilePaused: () => void }): Promise<CaptureReport> {
+  async capture(
+    targetDir: string,
+    mode: 'stopped' | 'live',
+    options: { whilePaused: () => void },
+  ): Promise<CaptureReport> {
     this.#mustLive();
     this.#machine.paused = mode === 'stopped';
     options.whilePaused();

@@ -42,7 +42,11 @@ export class NullSessions implements SpriteSessions {
   readonly #onClose: () => void;
   #channel: GuestChannel | undefined;
 
-  constructor(files: MemoryFiles, options: { dir: string; nextId: () => Promise<string>; onActivity: () => void }, onClose: () => void) {
+  constructor(
+    files: MemoryFiles,
+    options: { dir: string; nextId: () => Promise<string>; onActivity: () => void },
+    onClose: () => void,
+  ) {
     this.dir = options.dir;
     this.#files = files;
     this.#nextId = options.nextId;
@@ -52,7 +56,11 @@ export class NullSessions implements SpriteSessions {
 
   /** Ids and records, running and lost. */
   journals(): Map<string, Journal> {
-    return new Map(this.#files.under(this.dir).map((id) => [id, JSON.parse(this.#files.read(`${this.dir}/${id}`) as string) as Journal]));
+    return new Map(
+      this.#files
+        .under(this.dir)
+        .map((id) => [id, JSON.parse(this.#files.read(`${this.dir}/${id}`) as string) as Journal]),
+    );
   }
 
   /** Starts a process in the guest; resolves with its session's id. */
@@ -74,7 +82,8 @@ export class NullSessions implements SpriteSessions {
 
   async connect(channel: GuestChannel): Promise<void> {
     const known = new Set((await channel.processes()).map(({ id }) => id));
-    for (const [id, journal] of this.journals()) if (journal.lost === null && !known.has(id)) this.#write(id, { ...journal, lost: 'the guest does not know it' });
+    for (const [id, journal] of this.journals())
+      if (journal.lost === null && !known.has(id)) this.#write(id, { ...journal, lost: 'the guest does not know it' });
     for (const id of known) if (this.journals().get(id)?.lost !== null) await channel.forgetProcess(id);
     this.#channel = channel;
   }
@@ -84,11 +93,14 @@ export class NullSessions implements SpriteSessions {
   }
 
   positions(): SessionPosition[] {
-    return [...this.journals()].filter(([, { lost }]) => lost === null).map(([id, { endOffset }]) => ({ id, endOffset }));
+    return [...this.journals()]
+      .filter(([, { lost }]) => lost === null)
+      .map(([id, { endOffset }]) => ({ id, endOffset }));
   }
 
   async exportTo(dir: string, positions: readonly SessionPosition[]): Promise<void> {
-    for (const { id, endOffset } of positions) this.#files.write(`${dir}/${id}`, JSON.stringify({ endOffset, lost: null } satisfies Journal));
+    for (const { id, endOffset } of positions)
+      this.#files.write(`${dir}/${id}`, JSON.stringify({ endOffset, lost: null } satisfies Journal));
   }
 
   async replaceFrom(dir: string | undefined, reason: string): Promise<void> {
@@ -99,7 +111,8 @@ export class NullSessions implements SpriteSessions {
   }
 
   async lose(reason: string): Promise<void> {
-    for (const [id, journal] of this.journals()) if (journal.lost === null) this.#write(id, { ...journal, lost: reason });
+    for (const [id, journal] of this.journals())
+      if (journal.lost === null) this.#write(id, { ...journal, lost: reason });
   }
 
   async start(): Promise<Session> {

@@ -104,7 +104,11 @@ export class Scenario {
   /** Sessions that run, in an awake sprite: as the journals say, which must be what the guest says. */
   async runs(name: string): Promise<string[]> {
     const journals = (await this.sessions(name)).positions().map(({ id }) => id);
-    assert.deepEqual(new Set(journals), new Set((await this.world.machine(name)).memory.processes), 'journals and guest agree');
+    assert.deepEqual(
+      new Set(journals),
+      new Set((await this.world.machine(name)).memory.processes),
+      'journals and guest agree',
+    );
     return journals.toSorted();
   }
 

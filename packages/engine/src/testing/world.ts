@@ -28,7 +28,10 @@ export class World {
   guestDigest = 'beef'.repeat(4);
 
   /** Starts a daemon on this host; `prepare` is called before it looks at anything. */
-  async boot(options: Partial<EngineOptions> = {}, prepare: (daemon: Daemon) => void = () => undefined): Promise<Daemon> {
+  async boot(
+    options: Partial<EngineOptions> = {},
+    prepare: (daemon: Daemon) => void = () => undefined,
+  ): Promise<Daemon> {
     const daemon = new Daemon(this, await this.repository.ensureOrg('acme'), options);
     prepare(daemon);
     daemon.notices = await daemon.sprites.open();
@@ -36,7 +39,13 @@ export class World {
   }
 
   async row(name: string): Promise<SpriteRow> {
-    const [row] = (await this.repository.listSprites({ orgId: (await this.repository.ensureOrg('acme')).id, prefix: name, limit: 100 })).filter((found) => found.name === name);
+    const [row] = (
+      await this.repository.listSprites({
+        orgId: (await this.repository.ensureOrg('acme')).id,
+        prefix: name,
+        limit: 100,
+      })
+    ).filter((found) => found.name === name);
     assert.ok(row, `no sprite ${name}`);
     return row;
   }
@@ -113,7 +122,10 @@ export class Daemon {
       network: guarded('network', this.#network(), this.gate),
       repository: guarded('repository', world.repository, this.gate, ['spriteIds']),
       keeper: guarded('keeper', this.keeper, this.gate),
-      catalog: { guest, image: async (name = 'minimal') => (name === 'minimal' ? { name, digest: 'cafe'.repeat(4) } : undefined) },
+      catalog: {
+        guest,
+        image: async (name = 'minimal') => (name === 'minimal' ? { name, digest: 'cafe'.repeat(4) } : undefined),
+      },
       log: this.#logger({}),
       failpoints: this.#failpoints,
       options: this.options,
@@ -162,8 +174,15 @@ export class Daemon {
   }
 
   #logger(bound: object): Logger {
-    const line = (level: LogLine['level']) => (fields: object, message: string) => void this.log.push({ level, message, fields: { ...bound, ...fields } });
-    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'), child: (fields) => this.#logger({ ...bound, ...fields }) };
+    const line = (level: LogLine['level']) => (fields: object, message: string) =>
+      void this.log.push({ level, message, fields: { ...bound, ...fields } });
+    return {
+      debug: line('debug'),
+      info: line('info'),
+      warn: line('warn'),
+      error: line('error'),
+      child: (fields) => this.#logger({ ...bound, ...fields }),
+    };
   }
 }
 

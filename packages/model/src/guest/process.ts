@@ -20,7 +20,19 @@ export const frameType = {
 export const maxFramePayloadBytes = 64 * 1024 + 8;
 
 /** Signals a client may send, without SIG. */
-export const signalName = z.enum(['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH']);
+export const signalName = z.enum([
+  'HUP',
+  'INT',
+  'QUIT',
+  'KILL',
+  'USR1',
+  'USR2',
+  'TERM',
+  'CONT',
+  'STOP',
+  'TSTP',
+  'WINCH',
+]);
 export type SignalName = z.output<typeof signalName>;
 
 /** What to run. The host composes the environment; the agent adds nothing. */

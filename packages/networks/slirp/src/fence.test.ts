@@ -19,7 +19,13 @@ test('a fenced user cannot reach a server on the loopback, others can', async ()
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address() as net.AddressInfo;
   const dial = (uid: number): Promise<unknown> =>
-    run('setpriv', [`--reuid=${uid}`, '--clear-groups', 'bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port} && cat <&3`]).then(
+    run('setpriv', [
+      `--reuid=${uid}`,
+      '--clear-groups',
+      'bash',
+      '-c',
+      `exec 3<>/dev/tcp/127.0.0.1/${port} && cat <&3`,
+    ]).then(
       ({ stdout }) => stdout,
       () => 'refused',
     );

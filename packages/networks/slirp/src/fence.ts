@@ -7,7 +7,18 @@ const run = promisify(execFile);
 const nftTimeoutMs = 10_000;
 
 /** Ranges no sprite may reach: private, carrier-grade, link-local and metadata, multicast, reserved (IANA special-purpose registries). */
-const forbidden4 = ['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/3'];
+const forbidden4 = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/3',
+];
 const forbidden6 = ['::1', '::ffff:0:0/96', '64:ff9b::/96', 'fc00::/7', 'fe80::/10', 'ff00::/8'];
 
 /** Host users of VMs: first and last. */
@@ -27,7 +38,10 @@ export function tableName(range: UidRange): string {
  */
 export function fenceRules(range: UidRange, resolvers: readonly string[]): string {
   const users = `meta skuid ${range.first}-${range.last}`;
-  const dns = resolvers.map((address) => `    ${isIP(address) === 6 ? 'ip6' : 'ip'} daddr ${address} meta l4proto { tcp, udp } th dport 53 accept`);
+  const dns = resolvers.map(
+    (address) =>
+      `    ${isIP(address) === 6 ? 'ip6' : 'ip'} daddr ${address} meta l4proto { tcp, udp } th dport 53 accept`,
+  );
   return [
     `table inet ${tableName(range)}`,
     `delete table inet ${tableName(range)}`,
@@ -72,11 +86,16 @@ export async function lowerFence(range: UidRange): Promise<void> {
 async function hostResolvers(): Promise<string[]> {
   // No file: no DNS for guests either, nothing to allow.
   const text = await fs.readFile('/etc/resolv.conf', 'utf8').catch(() => '');
-  return [...text.matchAll(/^nameserver\s+(\S+)/gm)].map(([, address]) => (address as string).split('%')[0] as string).filter((address) => isIP(address) !== 0);
+  return [...text.matchAll(/^nameserver\s+(\S+)/gm)]
+    .map(([, address]) => (address as string).split('%')[0] as string)
+    .filter((address) => isIP(address) !== 0);
 }
 
 function firstLine(error: unknown): string {
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'nft is not installed';
-  const text = error instanceof Error && 'stderr' in error && typeof error.stderr === 'string' && error.stderr !== '' ? error.stderr : String(error);
+  const text =
+    error instanceof Error && 'stderr' in error && typeof error.stderr === 'string' && error.stderr !== ''
+      ? error.stderr
+      : String(error);
   return (text.split('\n')[0] ?? '').trim();
 }

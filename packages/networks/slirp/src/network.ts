@@ -2,7 +2,12 @@ import type { HostNetwork, NetworkAttachment } from '@sylph/engine';
 import { lowerFence, raiseFence, type UidRange } from './fence.ts';
 
 /** The guest's world, the same for every sprite. The stack's DNS forwarder needs an address of its own. */
-export const guestNet = { subnet: '10.0.0.0/24', guestAddress: '10.0.0.1', gateway: '10.0.0.2', dns: '10.0.0.3' } as const;
+export const guestNet = {
+  subnet: '10.0.0.0/24',
+  guestAddress: '10.0.0.1',
+  gateway: '10.0.0.2',
+  dns: '10.0.0.3',
+} as const;
 
 /** Every guest has the same hardware address, as it has the same IP: a fork must not notice another card. Locally administered. */
 const guestMac = '02:73:79:6c:70:68';

@@ -1,11 +1,17 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Recent } from './recent.ts';
 import { type OutputStream, decodeHeader, recordHeaderBytes } from './record.ts';
 import { type Segment, blockBytes, readFully } from './segment.ts';
 
+/** Pauses before another attempt to open a segment whose directory may have been renamed, ms. */
+const renameMs = [1, 10, 50] as const;
+
 /** What a reader of a journal sees. */
-export type JournalEvent = { type: 'output'; stream: OutputStream; offset: number; bytes: Buffer } | { type: 'dropped'; from: number; to: number };
+export type JournalEvent =
+  | { type: 'output'; stream: OutputStream; offset: number; bytes: Buffer }
+  | { type: 'dropped'; from: number; to: number };
 
 /** Place of a reader: what lies behind it may be dropped. */
 export interface ReaderPlace {
@@ -94,7 +100,7 @@ export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T,
         if (event !== undefined) return { done: false, value: event };
         const { journal } = this.#host;
         if (this.#stopped()) break;
-        if (this.#place.offset < journal.end) this.#ready = (await this.#file.read(this.#place.offset)).reverse();
+        if (this.#place.offset < journal.end) this.#ready = (await this.#file.read(this.#place.offset)).toReversed();
         else if (!journal.finished) await this.#host.changed(this.#options.signal);
         else {
           const last = this.#options.last?.();
@@ -172,9 +178,10 @@ class SegmentFile {
   /** Whole records from `offset` on, as far as one block of the file holds them; at least one event. `offset` lies below the journal's end and is not in memory. */
   async read(offset: number): Promise<JournalEvent[]> {
     const segment = this.#host.segmentAt(offset);
-    if (segment === undefined || offset >= segment.end) return [{ type: 'dropped', from: offset, to: this.#nextKnown(offset) }];
+    if (segment === undefined || offset >= segment.end)
+      return [{ type: 'dropped', from: offset, to: this.#nextKnown(offset) }];
     const handle = await this.#handle(segment);
-    for (let at = this.#next.offset === offset ? this.#next.at : segment.seek(offset); at < segment.fileBytes; ) {
+    for (let at = this.#next.offset === offset ? this.#next.at : segment.seek(offset); at < segment.fileBytes;) {
       const block = Buffer.allocUnsafeSlow(Math.min(blockBytes, segment.fileBytes - at));
       const { events, bytes } = recordsOf(block.subarray(0, await readFully(handle, block, at)), offset);
       if (bytes === 0) break;
@@ -203,22 +210,27 @@ class SegmentFile {
     return this.#open.handle;
   }
 
-  /** The journal's directory may be renamed between the look at its name and the opening. */
+  /** The journal's directory may be renamed at any moment, and its new name be told a moment later. */
   async #openAnywhere(segment: Segment): Promise<FileHandle> {
-    const dir = this.#host.journal.dir;
-    try {
-      return await open(path.join(dir, segment.name), 'r');
-    } catch (error) {
-      if (this.#host.journal.dir === dir) throw error;
-      return open(path.join(this.#host.journal.dir, segment.name), 'r');
+    for (const pauseMs of renameMs) {
+      try {
+        return await open(path.join(this.#host.journal.dir, segment.name), 'r');
+      } catch {
+        // Tried again; the last attempt's error is thrown.
+        await sleep(pauseMs);
+      }
     }
+    return open(path.join(this.#host.journal.dir, segment.name), 'r');
   }
 
   /** The next offset behind a gap: of the first segment behind it, of memory, or the journal's end. */
   #nextKnown(offset: number): number {
     const { journal, recent } = this.#host;
     const segment = journal.segments().find((one) => one.start > offset && one.end > one.start);
-    return Math.min(segment?.start ?? journal.end, recent.start !== undefined && recent.start > offset ? recent.start : journal.end);
+    return Math.min(
+      segment?.start ?? journal.end,
+      recent.start !== undefined && recent.start > offset ? recent.start : journal.end,
+    );
   }
 }
 
@@ -232,6 +244,12 @@ function recordsOf(block: Buffer, from: number): { events: JournalEvent[]; bytes
     const payload = at + recordHeaderBytes;
     at = payload + header.length;
     const before = Math.max(0, from - header.offset);
-    if (before < header.length) events.push({ type: 'output', stream: header.stream, offset: header.offset + before, bytes: block.subarray(payload + before, at) });
+    if (before < header.length)
+      events.push({
+        type: 'output',
+        stream: header.stream,
+        offset: header.offset + before,
+        bytes: block.subarray(payload + before, at),
+      });
   }
 }

@@ -128,7 +128,7 @@ export class PoolDirectory implements PoolStore {
     return (await entries(this.layout.sprite(id)))
       .map((name) => ({ name, number: Number(/^vm-([1-9][0-9]*)$/.exec(name)?.[1]) }))
       .filter(({ number }) => Number.isInteger(number))
-      .sort((a, b) => a.number - b.number)
+      .toSorted((a, b) => a.number - b.number)
       .map(({ name, number }) => ({ path: path.join(this.layout.sprite(id), name), number }));
   }
 

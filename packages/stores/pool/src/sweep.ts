@@ -39,7 +39,7 @@ export async function sweep(
       return;
     }
     const present = await tidy(layout.checkpointsOf(id));
-    const rows = await known.checkpoints(id as SpriteId);
+    const rows = await known.checkpoints(id);
     for (const name of present.filter((checkpoint) => !rows.has(checkpoint))) {
       await fs.rm(layout.checkpoint(id, name), { recursive: true, force: true });
       notices.push(`removed checkpoint ${name} of ${id}: it was never acknowledged, or it was deleted`);

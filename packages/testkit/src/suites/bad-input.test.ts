@@ -70,7 +70,9 @@ for (const [method, path, body, status] of requests) {
 
 test('no token, a wrong token, another organization', async () => {
   for (const authorization of [undefined, 'Bearer nonsense', 'Bearer main/x/y/z', 'Basic eDp5']) {
-    const response = await fetch(`${daemon.url}/v1/sprites`, { headers: authorization === undefined ? {} : { authorization } });
+    const response = await fetch(`${daemon.url}/v1/sprites`, {
+      headers: authorization === undefined ? {} : { authorization },
+    });
     assert.equal(response.status, 401);
     assert.equal(((await response.json()) as { error: string }).error, 'authentication failed');
   }

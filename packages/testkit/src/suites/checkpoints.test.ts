@@ -71,7 +71,14 @@ test('sessions at a checkpoint are there after the restore, with their output as
   await using daemon = await TestDaemon.start();
   const api = new Api(daemon);
   await api.create('sess');
-  const session = await watch(api.sprite('sess').createSession('/bin/sh', ['-c', 'echo early; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo late; sleep 3600']));
+  const session = await watch(
+    api
+      .sprite('sess')
+      .createSession('/bin/sh', [
+        '-c',
+        'echo early; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo late; sleep 3600',
+      ]),
+  );
   await session.sees('early');
   const id = await api.checkpoint('sess');
   await api.text('sess', 'touch /tmp/go');

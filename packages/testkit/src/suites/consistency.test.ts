@@ -51,25 +51,32 @@ kill -CONT $(pgrep -f 'import hashlib'); sleep 0.3
 echo fine
 `;
 
-test(`${captures} captures of a sprite that writes, fsyncs and checks itself are each one consistent instant`, { timeout: 15 * 60_000 }, async () => {
-  await using daemon = await TestDaemon.start();
-  const api = new Api(daemon);
-  await api.create('writer');
-  await fs.writeFile(path.join(daemon.dataDir, 'writer.py'), writer);
-  await api.text('writer', `cat > /tmp/w.py <<'END'\n${writer}\nEND\n(python3 -c "$(cat /tmp/w.py)" </dev/null >/dev/null 2>&1 &)\nwhile ! [ -e /dev/shm/count ]; do sleep 0.1; done`);
-  for (let i = 1; i <= captures; i++) {
-    const name = `c-${i}`;
-    if (i % 2 === 0) {
-      const id = await api.checkpoint('writer');
-      await api.ok('POST', '/v1/sprites/writer/fork', { name, checkpoint: id });
-    } else await api.ok('POST', '/v1/sprites/writer/fork', { name });
-    const { id } = await api.ok('GET', `/v1/sprites/${name}`);
-    await fileSystemIsSound(path.join(daemon.dataDir, 'pool/sprites', id, 'rest/disk'), `${daemon.dataDir}/fsck`);
-    assert.equal((await api.sh(name, check)).stdout.trim(), 'fine', `capture ${i}`);
-    await api.ok('DELETE', `/v1/sprites/${name}`);
-  }
-  assert.equal((await api.sh('writer', check)).stdout.trim(), 'fine', 'the source itself');
-});
+test(
+  `${captures} captures of a sprite that writes, fsyncs and checks itself are each one consistent instant`,
+  { timeout: 15 * 60_000 },
+  async () => {
+    await using daemon = await TestDaemon.start();
+    const api = new Api(daemon);
+    await api.create('writer');
+    await fs.writeFile(path.join(daemon.dataDir, 'writer.py'), writer);
+    await api.text(
+      'writer',
+      `cat > /tmp/w.py <<'END'\n${writer}\nEND\n(python3 -c "$(cat /tmp/w.py)" </dev/null >/dev/null 2>&1 &)\nwhile ! [ -e /dev/shm/count ]; do sleep 0.1; done`,
+    );
+    for (let i = 1; i <= captures; i++) {
+      const name = `c-${i}`;
+      if (i % 2 === 0) {
+        const id = await api.checkpoint('writer');
+        await api.ok('POST', '/v1/sprites/writer/fork', { name, checkpoint: id });
+      } else await api.ok('POST', '/v1/sprites/writer/fork', { name });
+      const { id } = await api.ok('GET', `/v1/sprites/${name}`);
+      await fileSystemIsSound(path.join(daemon.dataDir, 'pool/sprites', id, 'rest/disk'), `${daemon.dataDir}/fsck`);
+      assert.equal((await api.sh(name, check)).stdout.trim(), 'fine', `capture ${i}`);
+      await api.ok('DELETE', `/v1/sprites/${name}`);
+    }
+    assert.equal((await api.sh('writer', check)).stdout.trim(), 'fine', 'the source itself');
+  },
+);
 
 /** As after a power cut: the journal is replayed, then nothing is left to repair. */
 async function fileSystemIsSound(disk: string, copy: string): Promise<void> {

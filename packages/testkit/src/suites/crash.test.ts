@@ -28,7 +28,9 @@ async function dying(work: Promise<unknown>): Promise<void> {
 
 /** Files of the pool nobody but the sweep should ever see. */
 async function unfinished(dataDir: string): Promise<string[]> {
-  return (await fs.readdir(path.join(dataDir, 'pool'), { recursive: true })).filter((name) => /(^|\/)(new|rm)-[^/]*$/.test(name));
+  return (await fs.readdir(path.join(dataDir, 'pool'), { recursive: true })).filter((name) =>
+    /(^|\/)(new|rm)-[^/]*$/.test(name),
+  );
 }
 
 test('killed while a command runs: the daemon adopts the VM, and the output is whole', async () => {
@@ -36,7 +38,12 @@ test('killed while a command runs: the daemon adopts the VM, and the output is w
     const api = new Api(hold.daemon);
     await api.create('a');
     const command = await watch(
-      api.sprite('a').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; echo done; sleep 3600']),
+      api
+        .sprite('a')
+        .createSession('/bin/sh', [
+          '-c',
+          'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; echo done; sleep 3600',
+        ]),
     );
     await command.sees('line 10');
     const [vm] = await vmsBelow(hold.daemon.dataDir);
@@ -51,8 +58,12 @@ test('killed while a command runs: the daemon adopts the VM, and the output is w
     await again.sees('done');
     const lines = again
       .stdout()
-      .split(/\r?\n/).filter((line) => line.startsWith('line '));
-    assert.deepEqual(lines, Array.from({ length: 60 }, (_, i) => `line ${i + 1}`));
+      .split(/\r?\n/)
+      .filter((line) => line.startsWith('line '));
+    assert.deepEqual(
+      lines,
+      Array.from({ length: 60 }, (_, i) => `line ${i + 1}`),
+    );
     again.command.kill('SIGKILL');
     await again.command.wait();
   });
@@ -77,12 +88,22 @@ for (const point of ['create.before-row', 'create.after-row'] as const) {
   });
 }
 
-for (const point of ['start.vm-running', 'start.agent-answered', 'start.rest-dropped', 'suspend.captured', 'suspend.published', 'suspend.vm-ended'] as const) {
+for (const point of [
+  'start.vm-running',
+  'start.agent-answered',
+  'start.rest-dropped',
+  'suspend.captured',
+  'suspend.published',
+  'suspend.vm-ended',
+] as const) {
   test(`killed at ${point}: memory and files are there afterwards`, async () => {
     await withDaemon(async (hold) => {
       const first = new Api(hold.daemon);
       await first.create('s');
-      await first.text('s', 'echo kept > file; sync; echo kept > /dev/shm/file; (sleep 1004 </dev/null >/dev/null 2>&1 &)');
+      await first.text(
+        's',
+        'echo kept > file; sync; echo kept > /dev/shm/file; (sleep 1004 </dev/null >/dev/null 2>&1 &)',
+      );
       if (point.startsWith('start')) await first.ok('POST', '/v1/sprites/s/suspend');
       hold.daemon = await hold.daemon.restart('kill', { failpoints: `${point}=kill` });
       const api = new Api(hold.daemon);
@@ -108,7 +129,9 @@ for (const point of ['checkpoint.captured', 'checkpoint.published', 'checkpoint.
       hold.daemon = await hold.daemon.restart('kill');
       const api = new Api(hold.daemon);
       assert.equal(await api.text('c', 'cat file'), 'one', 'the sprite runs on');
-      const listed = (await api.ok('GET', '/v1/sprites/c/checkpoints')).filter(({ id }: { id: string }) => id !== 'Current');
+      const listed = (await api.ok('GET', '/v1/sprites/c/checkpoints')).filter(
+        ({ id }: { id: string }) => id !== 'Current',
+      );
       assert.equal(listed.length, point === 'checkpoint.row-written' ? 1 : 0);
       const next = await api.checkpoint('c');
       await api.text('c', 'rm file');
@@ -141,7 +164,10 @@ for (const point of ['restore.present-saved', 'start.vm-running', 'start.rest-dr
   });
 }
 
-for (const [point, count] of [['fork.captured', 0], ['fork.one-created', 1]] as const) {
+for (const [point, count] of [
+  ['fork.captured', 0],
+  ['fork.one-created', 1],
+] as const) {
   test(`killed at ${point}: every sprite that is listed runs`, async () => {
     await withDaemon(async (hold) => {
       await new Api(hold.daemon).create('f');
@@ -210,7 +236,9 @@ test('a guest whose user kills everything stays usable; a guest that powers off 
     assert.equal(await api.text('k', 'echo alive'), 'alive');
     await api.text('k', 'echo kept > file; sync');
     await api.sh('k', 'echo o | sudo tee /proc/sysrq-trigger; sleep 5').catch(() => undefined);
-    await until('the end to be noticed', async () => (await api.ok('GET', '/v1/sprites/k')).status === 'cold', { timeoutMs: 60_000 });
+    await until('the end to be noticed', async () => (await api.ok('GET', '/v1/sprites/k')).status === 'cold', {
+      timeoutMs: 60_000,
+    });
     assert.equal(await api.text('k', 'cat file'), 'kept');
   });
 });

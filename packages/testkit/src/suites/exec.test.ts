@@ -20,23 +20,38 @@ before(async () => {
 after(() => daemon[Symbol.asyncDispose]());
 
 test('output, error output and exit codes', async () => {
-  assert.deepEqual(await api.sh('x', 'echo out; echo err >&2; exit 3'), { stdout: 'out\n', stderr: 'err\n', exitCode: 3 });
+  assert.deepEqual(await api.sh('x', 'echo out; echo err >&2; exit 3'), {
+    stdout: 'out\n',
+    stderr: 'err\n',
+    exitCode: 3,
+  });
   assert.deepEqual(await api.sh('x', 'true'), { stdout: '', stderr: '', exitCode: 0 });
   assert.equal((await api.sh('x', 'kill -9 $$')).exitCode, 137);
 });
 
 test('a missing program is 127, one that cannot be run 126, a missing directory says so', async () => {
-  const missing = await api.sprite('x').execFile('no-such-program').catch((error) => error);
+  const missing = await api
+    .sprite('x')
+    .execFile('no-such-program')
+    .catch((error) => error);
   assert.equal(missing.exitCode, 127);
   assert.match(String(missing.stderr), /no-such-program/);
-  const denied = await api.sprite('x').execFile('/etc/passwd').catch((error) => error);
+  const denied = await api
+    .sprite('x')
+    .execFile('/etc/passwd')
+    .catch((error) => error);
   assert.equal(denied.exitCode, 126);
-  const nowhere = await api.sprite('x').execFile('true', [], { cwd: '/no/such' }).catch((error) => error);
+  const nowhere = await api
+    .sprite('x')
+    .execFile('true', [], { cwd: '/no/such' })
+    .catch((error) => error);
   assert.match(String(nowhere.stderr), /\/no\/such/);
 });
 
 test('environment and directory', async () => {
-  const result = await api.sprite('x').execFile('/bin/sh', ['-c', 'echo $A $HOME $USER; pwd; env | wc -l'], { env: { A: 'a b' }, cwd: '/tmp' });
+  const result = await api
+    .sprite('x')
+    .execFile('/bin/sh', ['-c', 'echo $A $HOME $USER; pwd; env | wc -l'], { env: { A: 'a b' }, cwd: '/tmp' });
   const [line, directory, count] = String(result.stdout).trim().split('\n');
   assert.equal(line, 'a b /home/sprite sprite');
   assert.equal(directory, '/tmp');
@@ -53,21 +68,27 @@ test('standard input is passed on, end of file included', async () => {
 });
 
 test('a terminal: size, output, exit code', async () => {
-  const command = api.sprite('x').spawn('/bin/sh', ['-c', 'stty size; tty; exit 1'], { tty: true, rows: 33, cols: 101 });
+  const command = api
+    .sprite('x')
+    .spawn('/bin/sh', ['-c', 'stty size; tty; exit 1'], { tty: true, rows: 33, cols: 101 });
   const { stdout } = await watch(command);
   assert.equal(await command.wait(), 1);
   assert.match(stdout(), /33 101\r\n\/dev\/pts\//);
 });
 
 test('HTTP exec', async () => {
-  const result = await api.sprite('x').execFileHTTP('/bin/sh', ['-c', 'echo over http; echo err >&2; head -c 100000 /dev/zero | tr "\\0" a']);
+  const result = await api
+    .sprite('x')
+    .execFileHTTP('/bin/sh', ['-c', 'echo over http; echo err >&2; head -c 100000 /dev/zero | tr "\\0" a']);
   assert.equal(result.exitCode, 0);
   assert.equal(String(result.stdout).length, 10 + 100_000);
   assert.equal(String(result.stderr), 'err\n');
 });
 
 test('sessions: list, attach, replay, kill', async () => {
-  const session = await watch(api.sprite('x').createSession('/bin/bash', ['-c', 'echo first; read line; echo got $line; sleep 3600']));
+  const session = await watch(
+    api.sprite('x').createSession('/bin/bash', ['-c', 'echo first; read line; echo got $line; sleep 3600']),
+  );
   await session.sees('first');
   const [listed] = await api.sprite('x').listSessions();
   assert.ok(listed);
@@ -79,7 +100,7 @@ test('sessions: list, attach, replay, kill', async () => {
   await Promise.all([session.sees('got word'), second.sees('got word')]);
   const stream = await api.sprite('x').killSession(listed.id, 'SIGTERM', '2s');
   const events: { type: string; exitCode?: number }[] = [];
-  for await (const event of stream) events.push(event as { type: string });
+  for await (const event of stream) events.push(event);
   assert.equal(events.at(-1)?.type, 'complete');
   await Promise.all([session.command.wait(), second.command.wait()]);
   await until('the list to be empty', async () => (await api.sprite('x').listSessions()).length === 0);
@@ -88,11 +109,17 @@ test('sessions: list, attach, replay, kill', async () => {
 });
 
 test('200 fast commands, one after another and eight at a time, lose nothing', async () => {
-  for (let i = 0; i < 40; i++) assert.deepEqual(await api.sh('x', `echo ${i}`), { stdout: `${i}\n`, stderr: '', exitCode: 0 });
+  for (let i = 0; i < 40; i++)
+    assert.deepEqual(await api.sh('x', `echo ${i}`), { stdout: `${i}\n`, stderr: '', exitCode: 0 });
   const queue = Array.from({ length: 160 }, (_, i) => i).values();
   await Promise.all(
     Array.from({ length: 8 }, async () => {
-      for (const i of queue) assert.deepEqual(await api.sh('x', `echo ${i}; echo e${i} >&2`), { stdout: `${i}\n`, stderr: `e${i}\n`, exitCode: 0 });
+      for (const i of queue)
+        assert.deepEqual(await api.sh('x', `echo ${i}; echo e${i} >&2`), {
+          stdout: `${i}\n`,
+          stderr: `e${i}\n`,
+          exitCode: 0,
+        });
     }),
   );
 });

@@ -58,11 +58,19 @@ test('restart boots afresh and keeps the disk, upgrade too, check asks the agent
 
 test('sizes can be chosen and are what the guest sees', async () => {
   await api.ok('POST', '/v1/sprites', { name: 'small', config: { cpus: 1, ram_mb: 384, storage_gb: 4 } });
-  const [cpus, kilobytes, disk] = (await api.text('small', "nproc; awk '/MemTotal/ {print $2}' /proc/meminfo; df --output=size -BG / | tail -1")).split('\n');
+  const [cpus, kilobytes, disk] = (
+    await api.text('small', "nproc; awk '/MemTotal/ {print $2}' /proc/meminfo; df --output=size -BG / | tail -1")
+  ).split('\n');
   assert.equal(cpus, '1');
   assert.ok(Number(kilobytes) < 384 * 1024 && Number(kilobytes) > 250 * 1024, String(kilobytes));
   assert.equal(disk?.trim(), '4G');
-  for (const config of [{ ram_mb: 100_000_000 }, { cpus: 64 }, { storage_gb: 16_384 }, { ram_mb: 1 }, { cpus: 'two' }]) {
+  for (const config of [
+    { ram_mb: 100_000_000 },
+    { cpus: 64 },
+    { storage_gb: 16_384 },
+    { ram_mb: 1 },
+    { cpus: 'two' },
+  ]) {
     const refused = await api.call('POST', '/v1/sprites', { name: 'large', config });
     assert.equal(refused.status, 400, JSON.stringify(config));
     assert.ok(refused.body.message);

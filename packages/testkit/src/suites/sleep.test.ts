@@ -15,7 +15,10 @@ test('a sprite sleeps and wakes with its memory, and no process remains while it
   assert.equal(created.status, 'cold');
   assert.equal(await api.text('one', 'echo hello'), 'hello');
   assert.equal((await api.ok('GET', '/v1/sprites/one')).status, 'running');
-  await api.text('one', 'mount -t tmpfs t /mnt 2>/dev/null || sudo mount -t tmpfs t /mnt; echo kept | sudo tee /mnt/note; (sleep 1000 </dev/null >/dev/null 2>&1 &)');
+  await api.text(
+    'one',
+    'mount -t tmpfs t /mnt 2>/dev/null || sudo mount -t tmpfs t /mnt; echo kept | sudo tee /mnt/note; (sleep 1000 </dev/null >/dev/null 2>&1 &)',
+  );
   for (let round = 1; round <= 3; round++) {
     const asleep = await api.ok('POST', '/v1/sprites/one/suspend');
     assert.equal(asleep.status, 'warm');
@@ -28,7 +31,14 @@ test('a sprite goes to sleep by itself, not while a client is attached, and a se
   await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '2' } });
   const api = new Api(daemon);
   await api.ok('POST', '/v1/sprites', { name: 'idle', config: { ram_mb: 512 } });
-  const session = await watch(api.sprite('idle').createSession('/bin/sh', ['-c', 'i=0; while [ $i -lt 4 ]; do i=$((i+1)); echo line $i; sleep 1; done; echo last; sleep 3600']));
+  const session = await watch(
+    api
+      .sprite('idle')
+      .createSession('/bin/sh', [
+        '-c',
+        'i=0; while [ $i -lt 4 ]; do i=$((i+1)); echo line $i; sleep 1; done; echo last; sleep 3600',
+      ]),
+  );
   await session.sees('last');
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   assert.equal((await api.ok('GET', '/v1/sprites/idle')).status, 'running', 'a client is attached');
@@ -46,7 +56,12 @@ test('a detached session survives sleep: its output before and after is one', as
   const api = new Api(daemon);
   await api.create('two');
   const session = await watch(
-    api.sprite('two').createSession('/bin/sh', ['-c', 'echo before; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo after; while ! [ -e /tmp/end ]; do sleep 0.2; done']),
+    api
+      .sprite('two')
+      .createSession('/bin/sh', [
+        '-c',
+        'echo before; while ! [ -e /tmp/go ]; do sleep 0.2; done; echo after; while ! [ -e /tmp/end ]; do sleep 0.2; done',
+      ]),
   );
   await session.sees('before');
   const { sessions } = await api.ok('GET', '/v1/sprites/two/exec');

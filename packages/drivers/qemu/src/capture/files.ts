@@ -27,6 +27,15 @@ export async function cloneDisk(source: string, target: string): Promise<number>
   }
 }
 
+/** Writes out what the disk has in caches, without waiting for it: QEMU flushes the disk while the guest stands still, and then finds less to do. */
+export function startFlush(source: string): void {
+  const fd = openUntrusted(source);
+  fs.fdatasync(fd, () => {
+    // A failure shows again in the flush that counts: the one of the copy.
+    fs.closeSync(fd);
+  });
+}
+
 /** Reads the device state QEMU wrote and removes it. */
 export function takeDev(path: string): Buffer {
   const fd = openUntrusted(path);

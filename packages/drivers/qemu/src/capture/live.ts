@@ -3,7 +3,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { pageBytes } from '@sylph/model';
 import { runFiles } from '../args.ts';
-import { cloneDisk, syncFile, writeDev } from './files.ts';
+import { cloneDisk, startFlush, syncFile, writeDev } from './files.ts';
 import type { CaptureJob, CapturedFiles } from './jobs.ts';
 import { GuestMemory } from './memory.ts';
 import { RamFile, batchBytes } from './pages.ts';
@@ -124,6 +124,7 @@ export class LiveCapture {
     this.#ram = new RamFile(origin, path.join(targetDir, 'ram'), ramBytes);
     this.#gatherer = new Gatherer(this.#ram, this.#memory, () => this.#cloneDisk());
     this.#splitter = new StreamSplitter({ name: 'ram', bytes: ramBytes }, this.#gatherer);
+    startFlush(path.join(vmDir, 'disk'));
     // Through the hypervisor's own directory: the path of the working directory may be too long for a socket.
     const socket = `/proc/${pid}/cwd/${runFiles.stream}`;
     fs.rmSync(socket, { force: true });
