@@ -37,13 +37,14 @@ async function footprint(): Promise<Footprint> {
   };
 }
 
-/** Fails the file when its tests leave a process, mount, socket, timer or data directory behind. Call once at the top of a file. Files run one after another. */
-export function checkLeaks(): void {
+/** Fails the file when its tests leave a process, mount, socket, timer or data directory behind. Call once at the top of a file; `end` ends what the whole file shares. Files run one after another. */
+export function checkLeaks(end?: () => Promise<void>): void {
   let found: Footprint;
   before(async () => {
     found = await footprint();
   });
   after(async () => {
+    await end?.();
     let left: string[] = [];
     await until(
       'the test file to be clean',

@@ -1,11 +1,11 @@
 // Whatever comes in: a 4xx that says what and why, nothing changed, the sprite unharmed.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
 
-checkLeaks();
+checkLeaks(() => daemon[Symbol.asyncDispose]());
 
 let daemon: TestDaemon;
 let api: Api;
@@ -15,7 +15,6 @@ before(async () => {
   await api.create('b');
   await api.text('b', 'echo unharmed > file');
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 const requests: [string, string, unknown, number][] = [
   ['POST', '/v1/sprites', { name: '' }, 400],

@@ -1,14 +1,14 @@
 // The unmodified npm SDK against the daemon: exec in all its forms, and sessions.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
 import { watch } from '../sdk.ts';
 import { until } from '../shell.ts';
 
-checkLeaks();
+checkLeaks(() => daemon[Symbol.asyncDispose]());
 
 let daemon: TestDaemon;
 let api: Api;
@@ -17,7 +17,6 @@ before(async () => {
   api = new Api(daemon);
   await api.create('x');
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 test('output, error output and exit codes', async () => {
   assert.deepEqual(await api.sh('x', 'echo out; echo err >&2; exit 3'), {

@@ -1,11 +1,11 @@
 // The unmodified npm SDK against the daemon: management of sprites.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { Api } from '../api.ts';
 import { TestDaemon } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
 
-checkLeaks();
+checkLeaks(() => daemon[Symbol.asyncDispose]());
 
 let daemon: TestDaemon;
 let api: Api;
@@ -13,7 +13,6 @@ before(async () => {
   daemon = await TestDaemon.start();
   api = new Api(daemon);
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 test('create, get, update, list, delete through the SDK', async () => {
   const made = await api.sdk.createSprite('alpha', { labels: ['a'] });
