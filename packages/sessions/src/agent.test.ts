@@ -43,7 +43,7 @@ async function digest(session: Session): Promise<{ hex: string; bytes: number; h
 function sequence(count: number): { hex: string; bytes: number } {
   const hash = createHash('sha256');
   let bytes = 0;
-  for (let at = 1; at <= count; ) {
+  for (let at = 1; at <= count;) {
     const lines: number[] = [];
     for (; at <= count && lines.length < 10_000; at += 1) lines.push(at);
     const text = `${lines.join('\n')}\n`;
@@ -61,7 +61,9 @@ test('two thousand fast commands lose no output and no exit code', async () => {
   let next = 0;
   const worker = async () => {
     for (let i = next++; i < 2000; i = next++) {
-      const session = await sessions.start(request(['sh', '-c', `echo ${i}; echo e${i} >&2; exit ${i % 256}`], { stdin: false }));
+      const session = await sessions.start(
+        request(['sh', '-c', `echo ${i}; echo e${i} >&2; exit ${i % 256}`], { stdin: false }),
+      );
       if (i % 3 === 0) await session.ended;
       const seen = await readAll(session);
       assert.equal(seen.stdout, `${i}\n`);
@@ -209,10 +211,23 @@ test('kill -9 of the daemon at any moment costs no byte', async () => {
   const dir = path.join(fixture.dir, 'sessions');
   const count = 3_000_000;
   for (let life = 0; life < 6; life += 1) {
-    const argv = life === 0 ? ['sh', '-c', `for i in 1 2 3 4 5 6; do seq $(((i-1)*500000+1)) $((i*500000)); sleep 0.3; done`] : [];
-    const daemon = spawn(process.execPath, [...process.execArgv.filter((arg) => !arg.startsWith('--test')), path.join(import.meta.dirname, 'testing/daemon.ts'), agent.sockets.data, agent.sockets.control, dir, '80000', ...argv], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const argv =
+      life === 0 ? ['sh', '-c', `for i in 1 2 3 4 5 6; do seq $(((i-1)*500000+1)) $((i*500000)); sleep 0.3; done`] : [];
+    const daemon = spawn(
+      process.execPath,
+      [
+        ...process.execArgv.filter((arg) => !arg.startsWith('--test')),
+        path.join(import.meta.dirname, 'testing/daemon.ts'),
+        agent.sockets.data,
+        agent.sockets.control,
+        dir,
+        '80000',
+        ...argv,
+      ],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     await once(daemon.stdout, 'data');
     await sleep(Math.random() * 250);
     daemon.kill('SIGKILL');

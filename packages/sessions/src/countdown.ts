@@ -38,7 +38,10 @@ export class Countdown {
 
   #run(): void {
     if (this.#held || this.#leftMs === undefined || this.#timer !== undefined) return;
-    this.#timer = { since: performance.now(), handle: setTimeout(() => this.#fire(), Math.min(this.#leftMs, maxTimerMs)) };
+    this.#timer = {
+      since: performance.now(),
+      handle: setTimeout(() => this.#fire(), Math.min(this.#leftMs, maxTimerMs)),
+    };
   }
 
   #pause(): void {

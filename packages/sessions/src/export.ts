@@ -5,9 +5,16 @@ import { readFully, scanSegment, segmentStart } from './journal/segment.ts';
 import { type SessionManifest, manifestName } from './manifest.ts';
 
 /** Writes a session's record and its journal up to `endOffset` into `to`, which does not exist yet, and makes them durable. What is dropped meanwhile is left out. */
-export async function exportSession(from: string, to: string, manifest: SessionManifest, endOffset: number): Promise<void> {
+export async function exportSession(
+  from: string,
+  to: string,
+  manifest: SessionManifest,
+  endOffset: number,
+): Promise<void> {
   await mkdir(to);
-  const starts = (await readdir(from)).map((name) => ({ name, start: segmentStart(name) })).filter((one) => one.start !== undefined && one.start < endOffset);
+  const starts = (await readdir(from))
+    .map((name) => ({ name, start: segmentStart(name) }))
+    .filter((one) => one.start !== undefined && one.start < endOffset);
   for (const { name, start } of starts) {
     if (start === undefined || !(await copyIfThere(path.join(from, name), path.join(to, name)))) continue;
     await cutSegment(path.join(to, name), start, endOffset);
@@ -50,7 +57,7 @@ async function cutSegment(file: string, start: number, endOffset: number): Promi
   }
   await using handle = await open(file, 'r+');
   const buffer = Buffer.alloc(recordHeaderBytes);
-  for (let at = segment.seek(endOffset); at < segment.fileBytes; ) {
+  for (let at = segment.seek(endOffset); at < segment.fileBytes;) {
     await readFully(handle, buffer, at);
     const header = decodeHeader(buffer, 0);
     if (header === undefined || header.offset >= endOffset) {

@@ -9,7 +9,13 @@ import { request } from './testing/fixture.ts';
 import { ScriptedGuest, ScriptedProcess, ScriptedStream } from './testing/scripted-guest.ts';
 
 function target(): PumpTarget {
-  return { journal: Journal.create('/nowhere'), input: new SessionInput({ fresh: true }), onStarted: () => {}, onOutput: () => {}, onDetached: () => {} };
+  return {
+    journal: Journal.create('/nowhere'),
+    input: new SessionInput({ fresh: true }),
+    onStarted: () => {},
+    onOutput: () => {},
+    onDetached: () => {},
+  };
 }
 
 function guestWith(id: string): ScriptedGuest {
@@ -22,12 +28,23 @@ test('a stream that can never be opened ends the session as lost', async () => {
   const guest = guestWith('1');
   // The guest claims to have been told more than it was: nothing can be read from it any more.
   guest.process('1').acked = 1000;
-  const end = await follow({ channel: guest.connect(), signal: new AbortController().signal }, '1', undefined, target(), [1, 1, 1]);
+  const end = await follow(
+    { channel: guest.connect(), signal: new AbortController().signal },
+    '1',
+    undefined,
+    target(),
+    [1, 1, 1],
+  );
   assert.equal(end?.how, 'lost');
 });
 
 test('a process the guest does not know is lost at once', async () => {
-  const end = await follow({ channel: new ScriptedGuest().connect(), signal: new AbortController().signal }, '1', undefined, target());
+  const end = await follow(
+    { channel: new ScriptedGuest().connect(), signal: new AbortController().signal },
+    '1',
+    undefined,
+    target(),
+  );
   assert.equal(end?.how === 'lost' && end.reason, 'the guest does not know the process any more');
 });
 
@@ -41,7 +58,11 @@ test('a connection that is over ends the following without an end', async () => 
 test('a start the guest refuses is not taken for another process of that number', async () => {
   const guest = guestWith('1');
   guest.process('1').print('of somebody else').end(0);
-  const refused = new ScriptedStream(undefined, 0, new SylphError('illegal_state', 'process 1 exists', { context: { guestStatus: 409 } }));
+  const refused = new ScriptedStream(
+    undefined,
+    0,
+    new SylphError('illegal_state', 'process 1 exists', { context: { guestStatus: 409 } }),
+  );
   const end = await follow({ channel: guest.connect(), signal: new AbortController().signal }, '1', refused, target());
   assert.equal(end?.how === 'lost' && end.reason, 'the guest refused to start it: process 1 exists');
 });

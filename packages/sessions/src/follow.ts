@@ -19,20 +19,34 @@ export interface Connection {
  * Follows a process to its end, over as many streams as it takes. `stream` is the one that starts it; without it the process is attached to.
  * Returns how it ended, or undefined when the connection was over first: the process may be running still.
  */
-export async function follow(connection: Connection, id: string, stream: ProcessStream | undefined, target: PumpTarget, pausesMs = reattachMs): Promise<SessionEnd | undefined> {
+export async function follow(
+  connection: Connection,
+  id: string,
+  stream: ProcessStream | undefined,
+  target: PumpTarget,
+  pausesMs = reattachMs,
+): Promise<SessionEnd | undefined> {
   const { channel, signal } = connection;
   let current = stream;
-  for (let broken = 0, reached = -1; !signal.aborted; ) {
+  for (let broken = 0, reached = -1; !signal.aborted;) {
     try {
       current ??= channel.attachProcess(id, target.journal.end);
       const { code, signal: killedBy } = await pump(current, target, signal);
       return { how: 'exited', code, signal: killedBy, at: now() };
     } catch (error) {
       if (signal.aborted) return undefined;
-      if (error instanceof ProcessStartError) return { how: 'not-started', code: notFoundErrnos.has(error.errno) ? 127 : 126, reason: error.message, at: now() };
+      if (error instanceof ProcessStartError)
+        return {
+          how: 'not-started',
+          code: notFoundErrnos.has(error.errno) ? 127 : 126,
+          reason: error.message,
+          at: now(),
+        };
       const { code, message, context } = SylphError.from(error);
-      if (current === stream && context['guestStatus'] !== undefined) return { how: 'lost', reason: `the guest refused to start it: ${message}`, at: now() };
-      if (code === 'session_not_found') return { how: 'lost', reason: 'the guest does not know the process any more', at: now() };
+      if (current === stream && context['guestStatus'] !== undefined)
+        return { how: 'lost', reason: `the guest refused to start it: ${message}`, at: now() };
+      if (code === 'session_not_found')
+        return { how: 'lost', reason: 'the guest does not know the process any more', at: now() };
       broken = target.journal.end > reached ? 1 : broken + 1;
       reached = target.journal.end;
       if (broken > pausesMs.length) return { how: 'lost', reason: `its output cannot be read: ${message}`, at: now() };

@@ -82,7 +82,7 @@ export class SessionInput {
   }
 
   async #take(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.#eof; ) {
+    for (let at = 0; at < bytes.length && !this.#eof;) {
       while (this.#keptBytes >= maxKeptInputBytes && !this.#over) {
         this.#room = Promise.withResolvers();
         await this.#room.promise;

@@ -10,7 +10,12 @@ export class JournalKeeper implements SessionKeeper {
     this.#log = options.log;
   }
 
-  open(options: { spriteId: string; dir: string; nextId: () => Promise<string>; onActivity: () => void }): Promise<SpriteSessions> {
+  open(options: {
+    spriteId: string;
+    dir: string;
+    nextId: () => Promise<string>;
+    onActivity: () => void;
+  }): Promise<SpriteSessions> {
     return JournaledSessions.open({ ...options, log: this.#log });
   }
 }

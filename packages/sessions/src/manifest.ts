@@ -17,7 +17,12 @@ const sessionRequest = z.strictObject({
 
 const sessionEnd = z.discriminatedUnion('how', [
   z.strictObject({ how: z.literal('exited'), code: z.int(), signal: z.string().nullable(), at: z.iso.datetime() }),
-  z.strictObject({ how: z.literal('not-started'), code: z.union([z.literal(126), z.literal(127)]), reason: z.string(), at: z.iso.datetime() }),
+  z.strictObject({
+    how: z.literal('not-started'),
+    code: z.union([z.literal(126), z.literal(127)]),
+    reason: z.string(),
+    at: z.iso.datetime(),
+  }),
   z.strictObject({ how: z.literal('lost'), reason: z.string(), at: z.iso.datetime() }),
 ]) satisfies z.ZodType<SessionEnd>;
 

@@ -32,7 +32,8 @@ export async function pump(stream: ProcessStream, target: PumpTarget, signal: Ab
     for await (const event of stream.events) {
       switch (event.type) {
         case 'output':
-          if (event.offset !== journal.end) throw new SylphError('agent_failed', `output at ${event.offset} where the journal ends at ${journal.end}`);
+          if (event.offset !== journal.end)
+            throw new SylphError('agent_failed', `output at ${event.offset} where the journal ends at ${journal.end}`);
           journal.append(event.stream, event.bytes, Date.now());
           target.onOutput(event.bytes.length);
           if (journal.full) await journal.room(signal);

@@ -68,7 +68,11 @@ export class LiveSession implements Session, PumpTarget {
     this.#size = manifest.request.tty;
     this.#lastActivityMs = this.createdAt.getTime();
     this.input = new SessionInput({ fresh });
-    journal.onFailed = (error) => host.notice('a journal cannot be written; its process is held back until it can', { session: this.id, err: error });
+    journal.onFailed = (error) =>
+      host.notice('a journal cannot be written; its process is held back until it can', {
+        session: this.id,
+        err: error,
+      });
     this.#unwatched = new Countdown(() => this.#endUnwatched());
     const { promise, resolve } = Promise.withResolvers<SessionEnd>();
     this.ended = promise;
@@ -80,7 +84,14 @@ export class LiveSession implements Session, PumpTarget {
 
   /** A session that is about to start. Its record is being written from now on: {@link recorded}. `dir` does not exist yet. */
   static create(id: string, request: SessionRequest, dir: string, host: SessionHost): LiveSession {
-    const manifest: SessionManifest = { version: 1, id, request, createdAt: new Date().toISOString(), pid: 0, resolvedPath: request.path };
+    const manifest: SessionManifest = {
+      version: 1,
+      id,
+      request,
+      createdAt: new Date().toISOString(),
+      pid: 0,
+      resolvedPath: request.path,
+    };
     const made = mkdir(dir).then(() => {});
     const session = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, true);
     session.#recorded = made.then(() => createManifest(dir, manifest));
@@ -195,7 +206,8 @@ export class LiveSession implements Session, PumpTarget {
   async signal(signal: SignalName): Promise<void> {
     await this.#begun.promise;
     if (this.#end !== undefined) throw exited(this.id);
-    if (this.#connection === undefined) throw new SylphError('not_ready', `session ${this.id} cannot be signalled: its sprite does not answer now`);
+    if (this.#connection === undefined)
+      throw new SylphError('not_ready', `session ${this.id} cannot be signalled: its sprite does not answer now`);
     try {
       await this.#connection.channel.signalProcess(this.id, signal);
     } catch (error) {
@@ -286,7 +298,8 @@ export class LiveSession implements Session, PumpTarget {
         return;
       } catch (error) {
         if (this.#closing.signal.aborted) throw error;
-        if (attempt === 0) this.#host.notice('the end of a session cannot be recorded yet', { session: this.id, err: error });
+        if (attempt === 0)
+          this.#host.notice('the end of a session cannot be recorded yet', { session: this.id, err: error });
         await sleep(recordRetryMs, undefined, { signal: this.#closing.signal }).catch(() => {}); // closed: the next attempt is the last
       }
     }
@@ -305,7 +318,8 @@ export class LiveSession implements Session, PumpTarget {
   /** Nobody is attached: its time runs. */
   #watch(): void {
     const { maxRunAfterDisconnectMs } = this.request;
-    if (this.#clients === 0 && this.#end === undefined && maxRunAfterDisconnectMs !== null) this.#unwatched.start(maxRunAfterDisconnectMs);
+    if (this.#clients === 0 && this.#end === undefined && maxRunAfterDisconnectMs !== null)
+      this.#unwatched.start(maxRunAfterDisconnectMs);
   }
 
   #endUnwatched(): void {
@@ -315,7 +329,8 @@ export class LiveSession implements Session, PumpTarget {
 
   #signalQuietly(signal: SignalName): void {
     this.signal(signal).catch((error: unknown) => {
-      if (this.#end === undefined) this.#host.notice('a session nobody watches could not be signalled', { session: this.id, signal, err: error });
+      if (this.#end === undefined)
+        this.#host.notice('a session nobody watches could not be signalled', { session: this.id, signal, err: error });
     });
   }
 }

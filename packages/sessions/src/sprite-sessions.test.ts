@@ -19,7 +19,10 @@ test('a session shows output, exit and what it is', async () => {
   assert.equal(session.resolvedPath, '/bin/greet');
   guest.process('1').print('hello\n').print('oh\n', 'stderr').end(3);
   const seen = await readAll(session);
-  assert.deepEqual({ ...seen, end: { ...seen.end, at: '' } }, { stdout: 'hello\n', stderr: 'oh\n', dropped: 0, end: { how: 'exited', code: 3, signal: null, at: '' } });
+  assert.deepEqual(
+    { ...seen, end: { ...seen.end, at: '' } },
+    { stdout: 'hello\n', stderr: 'oh\n', dropped: 0, end: { how: 'exited', code: 3, signal: null, at: '' } },
+  );
   assert.equal(session.endOffset, 9);
   assert.ok(session.bytesPerSecond >= 9);
   assert.deepEqual(sessions.list(), []);
@@ -127,7 +130,11 @@ test('connecting sorts out what runs: known goes on, exited is collected, missin
   const guest = new ScriptedGuest();
   const sessions = await fixture.open();
   await sessions.connect(guest.connect());
-  const [runs, exits, vanishes] = [await sessions.start(request()), await sessions.start(request()), await sessions.start(request())];
+  const [runs, exits, vanishes] = [
+    await sessions.start(request()),
+    await sessions.start(request()),
+    await sessions.start(request()),
+  ];
   await until(() => vanishes.pid > 0);
   guest.breakChannels();
   await sessions.disconnect();
@@ -201,7 +208,11 @@ test('what lies in the directory and is no session is put aside or swept, never 
   const sessions = await fixture.open();
   assert.deepEqual(sessions.list(), []);
   assert.deepEqual((await readdir(dir)).toSorted(), ['quarantine']);
-  assert.deepEqual((await readdir(path.join(dir, 'quarantine'))).map((name) => name.replace(/-\w+$/, '')).toSorted(), ['4', '5', 'a file']);
+  assert.deepEqual((await readdir(path.join(dir, 'quarantine'))).map((name) => name.replace(/-\w+$/, '')).toSorted(), [
+    '4',
+    '5',
+    'a file',
+  ]);
   assert.equal(fixture.notices.length, 3);
 });
 
@@ -258,7 +269,10 @@ test('starting is refused where it cannot work', async () => {
   await mkdir(path.join(fixture.dir, 'sessions/2'));
   await assert.rejects(sessions.start(request()), { code: 'internal' });
   assert.deepEqual(sessions.list(), []);
-  await until(() => guest.processes.size === 0 && guest.forgotten.includes('2'), 'killing the process without a record');
+  await until(
+    () => guest.processes.size === 0 && guest.forgotten.includes('2'),
+    'killing the process without a record',
+  );
 });
 
 test('a sprite runs at most 1,000 sessions', async () => {
@@ -334,13 +348,17 @@ test('disposing ends readers and keeps running sessions for the next daemon', as
   guest.process('1').print('kept');
   const seen: string[] = [];
   const reading = (async () => {
-    for await (const event of session.read({ offset: 0, signal: never })) if (event.type === 'output') seen.push(event.bytes.toString());
+    for await (const event of session.read({ offset: 0, signal: never }))
+      if (event.type === 'output') seen.push(event.bytes.toString());
   })();
   await until(() => seen.length > 0);
   const again = await fixture.open();
   await reading;
   assert.deepEqual(again.positions(), [{ id: '1', endOffset: 4 }]);
-  await assert.rejects(sessions.start(request()), (error) => error instanceof SylphError && error.code === 'shutting_down');
+  await assert.rejects(
+    sessions.start(request()),
+    (error) => error instanceof SylphError && error.code === 'shutting_down',
+  );
 });
 
 test('an end that cannot be recorded yet is shown at once, recorded later, and the guest remembers it until then', async () => {
@@ -349,12 +367,14 @@ test('an end that cannot be recorded yet is shown at once, recorded later, and t
   const sessions = await fixture.open();
   await sessions.connect(guest.connect());
   const session = await sessions.start(request());
+  const reading = readAll(session);
+  await until(() => session.inUse, 'the reader');
   guest.process('1').print('some output');
   await until(() => guest.process('1').acked > 0);
   const dir = path.join(fixture.dir, 'sessions/1');
   await rename(dir, `${dir}-away`);
   guest.process('1').print(', and the last').end(3);
-  assert.equal((await readAll(session)).stdout, 'some output, and the last');
+  assert.equal((await reading).stdout, 'some output, and the last');
   await until(() => fixture.notices.length > 0, 'a notice');
   assert.deepEqual(guest.forgotten, []);
   await rename(`${dir}-away`, dir);

@@ -72,7 +72,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       if (process === undefined) session.lose('the guest does not know its process');
       else this.#resume(session, process, connection);
     }
-    for (const process of processes) if (!this.#running.has(process.id)) this.#work(this.#forgetStranger(process, connection));
+    for (const process of processes)
+      if (!this.#running.has(process.id)) this.#work(this.#forgetStranger(process, connection));
   }
 
   async disconnect(): Promise<void> {
@@ -139,7 +140,11 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       this.#running.delete(id);
       this.#work(this.#forgetStranger({ id, exited: false }, connection));
       await this.#abandon(session);
-      throw new SylphError(isFull(error) ? 'pool_full' : 'internal', `the record of session ${id} could not be written`, { cause: error });
+      throw new SylphError(
+        isFull(error) ? 'pool_full' : 'internal',
+        `the record of session ${id} could not be written`,
+        { cause: error },
+      );
     }
     return session;
   }
@@ -195,7 +200,11 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   #resume(session: LiveSession, process: GuestProcess, connection: Connection): void {
     if (process.acked > session.endOffset) {
-      this.notice('output that was acknowledged is missing from a journal; readers are told', { session: session.id, from: session.endOffset, to: process.acked });
+      this.notice('output that was acknowledged is missing from a journal; readers are told', {
+        session: session.id,
+        from: session.endOffset,
+        to: process.acked,
+      });
       session.journal.skipTo(process.acked);
     }
     session.connect(connection);
@@ -208,7 +217,9 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   async #rest(session: LiveSession): Promise<void> {
     await session.disconnected();
-    await session.sync().catch((error: unknown) => this.notice('a journal could not be flushed', { session: session.id, err: error }));
+    await session
+      .sync()
+      .catch((error: unknown) => this.notice('a journal could not be flushed', { session: session.id, err: error }));
   }
 
   async #load(found: Found): Promise<void> {
@@ -221,7 +232,9 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     if (this.#closed) throw new SylphError('shutting_down', 'the daemon is going down');
     if (this.#connection === undefined) throw new SylphError('not_ready', 'the sprite does not answer now');
     if (this.#running.size >= maxRunning) {
-      throw new SylphError('too_many_sessions', `a sprite runs at most ${maxRunning} sessions`, { hint: 'End some of them: GET …/exec lists them, POST …/exec/{id}/kill ends one.' });
+      throw new SylphError('too_many_sessions', `a sprite runs at most ${maxRunning} sessions`, {
+        hint: 'End some of them: GET …/exec lists them, POST …/exec/{id}/kill ends one.',
+      });
     }
     return this.#connection;
   }
@@ -238,7 +251,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       await session.recorded;
       await this.#connection?.channel.forgetProcess(session.id);
     } catch (error) {
-      if (this.#connection !== undefined) this.notice('the guest still remembers an ended process', { session: session.id, err: error });
+      if (this.#connection !== undefined)
+        this.notice('the guest still remembers an ended process', { session: session.id, err: error });
     }
   }
 
@@ -279,7 +293,9 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       (async () => {
         await session.close();
         await rm(session.journal.dir, { recursive: true, force: true });
-      })().catch((error: unknown) => this.notice('an ended session could not be removed', { session: session.id, err: error })),
+      })().catch((error: unknown) =>
+        this.notice('an ended session could not be removed', { session: session.id, err: error }),
+      ),
     );
   }
 
@@ -301,7 +317,11 @@ function specOf(id: string, request: SessionRequest): ProcessSpec {
   const bytes = Buffer.byteLength(JSON.stringify(spec));
   const maxBytes = maxFramePayloadBytes - 8;
   if (bytes > maxBytes) {
-    throw new SylphError('invalid_request', `the command with its environment takes ${bytes} bytes, more than ${maxBytes}`, { hint: 'Pass long scripts on standard input or as a file.' });
+    throw new SylphError(
+      'invalid_request',
+      `the command with its environment takes ${bytes} bytes, more than ${maxBytes}`,
+      { hint: 'Pass long scripts on standard input or as a file.' },
+    );
   }
   return spec;
 }

@@ -14,7 +14,9 @@ test('a snapshot holds running sessions up to their positions; others never see 
   const sessions = await fixture.open();
   await sessions.connect(guest.connect());
   const session = await sessions.start(request(['a']));
-  await (await sessions.start(request(['b']))).recorded;
+  await (
+    await sessions.start(request(['b']))
+  ).recorded;
   guest.process('1').print('before|');
   await until(() => session.endOffset === 7);
   const positions = sessions.positions();
@@ -33,7 +35,7 @@ test('a snapshot holds running sessions up to their positions; others never see 
   assert.equal((await readAll(copies.get('1') ?? assert.fail())).stdout, 'before|');
 });
 
-test('sessions replaced by a snapshot\'s end as lost; their clients keep what they were reading', async () => {
+test("sessions replaced by a snapshot's end as lost; their clients keep what they were reading", async () => {
   await using fixture = await SessionsFixture.create();
   const guest = new ScriptedGuest();
   const sessions = await fixture.open();
@@ -54,7 +56,8 @@ test('sessions replaced by a snapshot\'s end as lost; their clients keep what th
   await sessions.replaceFrom(out, 'restored to v1');
   assert.deepEqual({ ...old.end, at: '' }, { how: 'lost', reason: 'restored to v1', at: '' });
   let rest = first.value?.type === 'output' ? first.value.bytes.toString() : '';
-  for (let next = await reader.next(); !next.done; next = await reader.next()) rest += next.value.type === 'output' ? next.value.bytes.toString() : next.value.type;
+  for (let next = await reader.next(); !next.done; next = await reader.next())
+    rest += next.value.type === 'output' ? next.value.bytes.toString() : next.value.type;
   assert.equal(rest, 'old output and moreend');
 
   guest.restore(snapshot);
@@ -84,12 +87,23 @@ test('replacing by nothing loses all', async () => {
 
 /** What happens to a sprite, in any order. */
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('print' as const), text: fc.string({ minLength: 1, maxLength: 200 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('break-stream' as const, 'break-channel' as const, 'wait' as const) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('checkpoint' as const, 'restore' as const, 'sleep' as const, 'kill-daemon' as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('print' as const), text: fc.string({ minLength: 1, maxLength: 200 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('break-stream' as const, 'break-channel' as const, 'wait' as const) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom('checkpoint' as const, 'restore' as const, 'sleep' as const, 'kill-daemon' as const),
+    }),
+  },
 );
 
-test('through any order of breaks, sleeps, checkpoints, restores and daemon crashes, a session\'s output is what its process printed', async () => {
+test("through any order of breaks, sleeps, checkpoints, restores and daemon crashes, a session's output is what its process printed", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       await using fixture = await SessionsFixture.create();
@@ -97,7 +111,9 @@ test('through any order of breaks, sleeps, checkpoints, restores and daemon cras
       let sessions = await fixture.open();
       let connected = true;
       let printed = '';
-      let saved: { dir: string; guest: Map<string, ScriptedProcess>; positions: SessionPosition[]; printed: string } | undefined;
+      let saved:
+        | { dir: string; guest: Map<string, ScriptedProcess>; positions: SessionPosition[]; printed: string }
+        | undefined;
       await sessions.connect(guest.connect());
       await sessions.start(request());
       const offline = async () => {

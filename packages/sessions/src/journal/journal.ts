@@ -79,7 +79,10 @@ export class Journal {
 
   /** Takes up the journal in `dir` where it ends; a torn tail is cut off. */
   static async recover(dir: string, limits: JournalLimits = journalLimits): Promise<Journal> {
-    const starts = (await readdir(dir)).map(segmentStart).filter((start) => start !== undefined).toSorted((a, b) => a - b);
+    const starts = (await readdir(dir))
+      .map(segmentStart)
+      .filter((start) => start !== undefined)
+      .toSorted((a, b) => a - b);
     const segments: Segment[] = [];
     for (const [index, start] of starts.entries()) {
       const file = path.join(dir, segmentName(start));
@@ -123,7 +126,9 @@ export class Journal {
 
   /** No more should be appended now: too much is unwritten, or a reader lags by a whole journal. */
   get full(): boolean {
-    return this.#end - this.#writer.written >= this.#limits.unwrittenBytes || this.#segments.length > this.#limits.segments;
+    return (
+      this.#end - this.#writer.written >= this.#limits.unwrittenBytes || this.#segments.length > this.#limits.segments
+    );
   }
 
   /** Adds output at the end. `bytes` is kept: it must not change. */

@@ -41,7 +41,12 @@ export class Recent {
       return;
     }
     const last = this.#chunks.at(-1);
-    const grows = this.#growing && last !== undefined && last.stream === stream && last.offset + last.bytes.length === offset && this.#arena.length - this.#arenaUsed >= bytes.length;
+    const grows =
+      this.#growing &&
+      last !== undefined &&
+      last.stream === stream &&
+      last.offset + last.bytes.length === offset &&
+      this.#arena.length - this.#arenaUsed >= bytes.length;
     if (grows) {
       const begin = this.#arenaUsed - last.bytes.length;
       this.#arenaUsed += bytes.copy(this.#arena, this.#arenaUsed);

@@ -42,5 +42,10 @@ export function decodeHeader(buffer: Buffer, at: number): RecordHeader | undefin
   const stream = buffer[at + 4];
   const length = buffer.readUIntBE(at + 5, 3);
   if ((stream !== 1 && stream !== 2) || length === 0 || length > maxRecordBytes) return undefined;
-  return { stream: stream === 1 ? 'stdout' : 'stderr', length, timeMs: buffer.readUIntBE(at + 8, 6), offset: buffer.readUIntBE(at + 14, 6) };
+  return {
+    stream: stream === 1 ? 'stdout' : 'stderr',
+    length,
+    timeMs: buffer.readUIntBE(at + 8, 6),
+    offset: buffer.readUIntBE(at + 14, 6),
+  };
 }

@@ -9,6 +9,13 @@ import { Segment } from './segment.ts';
 /** Pauses before a failed write is tried again, ms. A full disk blocks the process, it loses nothing. */
 const retryMs = [100, 200, 500, 1000, 2000] as const;
 
+/**
+ * Less output than this waits for more, for {@link lingerMs}: a write costs a thread's wake-up, whatever its size. It must stay well below what the guest keeps
+ * unacknowledged, or the process would wait for the timer.
+ */
+const lingerBytes = 128 * 1024;
+const lingerMs = 2;
+
 /** What the writer needs of its journal. */
 export interface WriterHost {
   /** Directory of the segments; may be renamed meanwhile. */
@@ -37,6 +44,7 @@ export class Writer {
   #written: number;
   #end: number;
   #running: Promise<void> | undefined;
+  #linger: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #closed = false;
   readonly #abort = new AbortController();
@@ -57,13 +65,16 @@ export class Writer {
   /** Memory holds output up to `end`. */
   extend(end: number): void {
     this.#end = end;
-    if (this.#running === undefined && !this.#closed) this.#running = this.#run();
+    if (this.#running !== undefined || this.#closed) return;
+    if (end - this.#written >= lingerBytes) this.#start();
+    else this.#linger ??= setTimeout(() => this.#start(), lingerMs);
   }
 
   /** Resolves once all output so far is written; rejects when a write fails meanwhile (it is tried again all the same). */
   flush(): Promise<void> {
     if (this.#written >= this.#end) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#start();
     return new Promise((resolve, reject) => this.#waiting.push({ offset: this.#end, resolve, reject }));
   }
 
@@ -75,6 +86,7 @@ export class Writer {
   /** Stops: what is not written stays unwritten. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#linger);
     this.#abort.abort();
     await this.#running;
     const file = this.#file;
@@ -82,8 +94,14 @@ export class Writer {
     await file?.handle.close();
   }
 
+  #start(): void {
+    clearTimeout(this.#linger);
+    this.#linger = undefined;
+    this.#running ??= this.#run();
+  }
+
   async #run(): Promise<void> {
-    for (let failures = 0; this.#written < this.#end && !this.#closed; ) {
+    for (let failures = 0; this.#written < this.#end && !this.#closed;) {
       try {
         await this.#writeBatch();
         failures = 0;
@@ -94,7 +112,9 @@ export class Writer {
         this.#failure = error;
         for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
         // Nothing is lost: the output stays in memory and the pump is held back until a later attempt succeeds.
-        await sleep(retryMs[Math.min(failures, retryMs.length - 1)], undefined, { signal: this.#abort.signal }).catch(() => {});
+        await sleep(retryMs[Math.min(failures, retryMs.length - 1)], undefined, { signal: this.#abort.signal }).catch(
+          () => {},
+        );
         failures += 1;
       }
     }
@@ -124,7 +144,10 @@ export class Writer {
 
   async #openFile(records: Records): Promise<{ segment: Segment; handle: FileHandle }> {
     const current = this.#host.current();
-    if (current === undefined || (current.fileBytes > 0 && current.fileBytes + records.bytes > this.#host.segmentBytes)) {
+    if (
+      current === undefined ||
+      (current.fileBytes > 0 && current.fileBytes + records.bytes > this.#host.segmentBytes)
+    ) {
       const segment = new Segment(records.start);
       const handle = await open(path.join(this.#host.directory(), segment.name), 'w');
       await this.#file?.handle.close();
@@ -156,7 +179,12 @@ function toRecords(chunks: Chunk[], from: number): Records {
   let record: { chunk: Chunk; offset: number; length: number; slot: number } | undefined;
   const close = () => {
     if (record === undefined) return;
-    buffers[record.slot] = encodeHeader({ stream: record.chunk.stream, length: record.length, timeMs: record.chunk.timeMs, offset: record.offset });
+    buffers[record.slot] = encodeHeader({
+      stream: record.chunk.stream,
+      length: record.length,
+      timeMs: record.chunk.timeMs,
+      offset: record.offset,
+    });
     places.push({ offset: record.offset, at });
     at += recordHeaderBytes + record.length;
     record = undefined;
@@ -165,7 +193,11 @@ function toRecords(chunks: Chunk[], from: number): Records {
     let rest = chunk.bytes.subarray(Math.max(0, from - chunk.offset));
     let offset = chunk.offset + chunk.bytes.length - rest.length;
     while (rest.length > 0) {
-      if (record !== undefined && (record.chunk.stream !== chunk.stream || record.length === maxRecordBytes || offset !== end)) close();
+      if (
+        record !== undefined &&
+        (record.chunk.stream !== chunk.stream || record.length === maxRecordBytes || offset !== end)
+      )
+        close();
       if (record === undefined) record = { chunk, offset, length: 0, slot: buffers.push(Buffer.alloc(0)) - 1 };
       const piece = rest.subarray(0, maxRecordBytes - record.length);
       buffers.push(piece);
@@ -196,7 +228,7 @@ function writeFully(fd: number, buffers: Buffer[], position: number): Promise<vo
 
 function dropBytes(buffers: Buffer[], count: number): Buffer[] {
   const rest = [...buffers];
-  for (let left = count; left > 0; ) {
+  for (let left = count; left > 0;) {
     const first = rest[0] as Buffer;
     if (first.length > left) {
       rest[0] = first.subarray(left);

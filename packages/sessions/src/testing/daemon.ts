@@ -12,7 +12,10 @@ const sessions = await new JournalKeeper({ log: { warn: (_fields, message) => co
   nextId: async () => String(++lastId),
   onActivity: () => {},
 });
-const channel = await new ControlAndDataChannels().connect({ data, control }, { deadlineMs: 20_000, signal: new AbortController().signal });
+const channel = await new ControlAndDataChannels().connect(
+  { data, control },
+  { deadlineMs: 20_000, signal: new AbortController().signal },
+);
 await channel.open({ deadlineMs: 20_000 });
 await sessions.connect(channel);
 if (argv.length > 0) await sessions.start(request(argv));

@@ -9,7 +9,17 @@ export const never = new AbortController().signal;
 
 /** A request for `argv` with plain defaults. */
 export function request(argv: string[] = ['cat'], more: Partial<SessionRequest> = {}): SessionRequest {
-  return { argv, path: argv[0] ?? '', env: { PATH: '/usr/bin:/bin' }, dir: '/tmp', user: 'root', tty: null, stdin: true, maxRunAfterDisconnectMs: null, ...more };
+  return {
+    argv,
+    path: argv[0] ?? '',
+    env: { PATH: '/usr/bin:/bin' },
+    dir: '/tmp',
+    user: 'root',
+    tty: null,
+    stdin: true,
+    maxRunAfterDisconnectMs: null,
+    ...more,
+  };
 }
 
 /** A sprite's sessions in a temporary directory, reopened as often as a test likes. */
@@ -55,7 +65,10 @@ export class SessionsFixture implements AsyncDisposable {
 }
 
 /** What a client sees of a session from `offset` to its end. */
-export async function readAll(session: Session, offset = 0): Promise<{ stdout: string; stderr: string; dropped: number; end: SessionEnd | undefined }> {
+export async function readAll(
+  session: Session,
+  offset = 0,
+): Promise<{ stdout: string; stderr: string; dropped: number; end: SessionEnd | undefined }> {
   const seen = { stdout: '', stderr: '', dropped: 0, end: undefined as SessionEnd | undefined };
   for await (const event of session.read({ offset, signal: never })) {
     if (event.type === 'output') seen[event.stream] += event.bytes.toString();
@@ -67,7 +80,7 @@ export async function readAll(session: Session, offset = 0): Promise<{ stdout: s
 
 /** Waits until `condition` holds. Rejects after some seconds. */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  for (const deadline = performance.now() + 10_000; !condition(); ) {
+  for (const deadline = performance.now() + 10_000; !condition();) {
     if (performance.now() > deadline) throw new Error(`${what} did not come true`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }

@@ -1,5 +1,12 @@
 import { type GuestChannel, type ProcessEvent, ProcessStartError, type ProcessStream } from '@sylph/engine';
-import { type ExitPayload, type GuestProcess, type ProcessSpec, type SignalName, type StartedPayload, SylphError } from '@sylph/model';
+import {
+  type ExitPayload,
+  type GuestProcess,
+  type ProcessSpec,
+  type SignalName,
+  type StartedPayload,
+  SylphError,
+} from '@sylph/model';
 
 type Output = Extract<ProcessEvent, { type: 'output' }>;
 
@@ -44,10 +51,13 @@ export class ScriptedProcess {
 
   /** Output from `offset` on; throws where a real agent has forgotten it. */
   from(offset: number): Output[] {
-    if (offset < this.acked || offset > this.produced) throw new SylphError('agent_failed', 'offset is not within the kept output', { context: { guestStatus: 416 } });
+    if (offset < this.acked || offset > this.produced)
+      throw new SylphError('agent_failed', 'offset is not within the kept output', { context: { guestStatus: 416 } });
     return this.output
       .filter((event) => event.offset + event.bytes.length > offset)
-      .map((event) => (event.offset >= offset ? event : { ...event, offset, bytes: event.bytes.subarray(offset - event.offset) }));
+      .map((event) =>
+        event.offset >= offset ? event : { ...event, offset, bytes: event.bytes.subarray(offset - event.offset) },
+      );
   }
 
   ack(offset: number): void {
@@ -90,7 +100,12 @@ export class ScriptedStream implements ProcessStream {
       if (process.exit !== undefined) this.push({ type: 'exit', exit: process.exit });
       process.stream?.break('another stream took over');
       process.stream = this;
-      this.started = Promise.resolve({ pid: 100 + Number(process.spec.id), path: `/bin/${process.spec.path}`, inputOffset: process.inputReceived, outputOffset: offset });
+      this.started = Promise.resolve({
+        pid: 100 + Number(process.spec.id),
+        path: `/bin/${process.spec.path}`,
+        inputOffset: process.inputReceived,
+        outputOffset: offset,
+      });
     } catch (error) {
       this.started = Promise.reject(error);
       this.started.catch(() => {});
@@ -231,7 +246,11 @@ export class ScriptedGuest {
       },
       attachProcess: (id, offset) => {
         usable();
-        return new ScriptedStream(this.processes.get(id), offset, new SylphError('session_not_found', 'no such process'));
+        return new ScriptedStream(
+          this.processes.get(id),
+          offset,
+          new SylphError('session_not_found', 'no such process'),
+        );
       },
       signalProcess: async (id, signal) => {
         usable();
@@ -244,7 +263,8 @@ export class ScriptedGuest {
       },
       forgetProcess: async (id) => {
         usable();
-        if (this.processes.get(id)?.exit === undefined && this.processes.has(id)) throw new SylphError('illegal_state', 'it runs');
+        if (this.processes.get(id)?.exit === undefined && this.processes.has(id))
+          throw new SylphError('illegal_state', 'it runs');
         if (this.processes.delete(id)) this.forgotten.push(id);
       },
       close: nothing,
@@ -271,5 +291,9 @@ function describe(process: ScriptedProcess): GuestProcess {
 }
 
 function copyOf(process: ScriptedProcess): ScriptedProcess {
-  return Object.assign(new ScriptedProcess(process.spec), process, { output: [...process.output], signals: [...process.signals], stream: undefined });
+  return Object.assign(new ScriptedProcess(process.spec), process, {
+    output: [...process.output],
+    signals: [...process.signals],
+    stream: undefined,
+  });
 }
