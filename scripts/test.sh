@@ -8,7 +8,7 @@ case " $parts " in *' unit '* | *' vm '*) say "==> image: $("$node" scripts/imag
 results=$cache/logs
 mkdir -p "$results"
 # A file that takes longer hangs. VM suites boot under emulation; they run one after another, for each checks that it leaves nothing behind.
-unit_timeout_ms=120000 vm_timeout_ms=900000
+unit_timeout_ms=300000 vm_timeout_ms=1500000
 summary=()
 
 # part NAME COMMAND…: runs one part and notes how it went.
