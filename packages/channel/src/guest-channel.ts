@@ -63,7 +63,7 @@ export class PortsChannel implements GuestChannel {
 
   async poweroff(options: { deadlineMs: number }): Promise<void> {
     await withDeadline('poweroff', options.deadlineMs, (signal) =>
-      this.#ask({ op: 'poweroff', deadlineMs: options.deadlineMs }, signal),
+      this.#ask({ op: 'poweroff', deadlineMs: guestDeadlineMs(options.deadlineMs) }, signal),
     );
   }
 
@@ -197,4 +197,9 @@ export class PortsChannel implements GuestChannel {
 
 function isUnknownProcess(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'session_not_found';
+}
+
+/** What of a deadline the guest is told, so that its answer comes within it. */
+function guestDeadlineMs(deadlineMs: number): number {
+  return Math.max(Math.floor(deadlineMs / 2), deadlineMs - 2000);
 }

@@ -34,6 +34,10 @@ export class EndedShelf<T extends Ended> {
     this.sweep();
   }
 
+  delete(id: string): void {
+    this.#sessions.delete(id);
+  }
+
   /** Removes what is over its time or beyond the number. */
   sweep(): void {
     clearTimeout(this.#timer);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { decodeHeader, encodeHeader, recordHeaderBytes } from './journal/record.ts';
 import { readFully, scanSegment, segmentStart } from './journal/segment.ts';
 import { type SessionManifest, manifestName } from './manifest.ts';
+import { syncPath } from './sync-path.ts';
 
 /** Writes a session's record and its journal up to `endOffset` into `to`, which does not exist yet, and makes them durable. What is dropped meanwhile is left out. */
 export async function exportSession(
@@ -28,13 +29,9 @@ export async function exportSession(
 /** Copies a session's directory, blocks shared where the file system can. */
 export async function copySession(from: string, to: string): Promise<void> {
   await mkdir(to);
-  for (const name of await readdir(from)) await copyIfThere(path.join(from, name), path.join(to, name));
-}
-
-/** Makes a file or directory durable. */
-export async function syncPath(file: string): Promise<void> {
-  await using handle = await open(file, 'r');
-  await handle.sync();
+  for (const name of await readdir(from))
+    if (name === manifestName || segmentStart(name) !== undefined)
+      await copyIfThere(path.join(from, name), path.join(to, name));
 }
 
 async function copyIfThere(from: string, to: string): Promise<boolean> {

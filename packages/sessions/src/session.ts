@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
 import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
@@ -6,9 +7,10 @@ import { Countdown } from './countdown.ts';
 import { type Connection, follow } from './follow.ts';
 import { SessionInput } from './input.ts';
 import { Journal } from './journal/journal.ts';
-import { type SessionManifest, createManifest, replaceManifest } from './manifest.ts';
+import { type SessionManifest, createManifest, manifestName, replaceManifest } from './manifest.ts';
 import type { PumpTarget } from './pump.ts';
 import { Rate } from './rate.ts';
+import { syncPath } from './sync-path.ts';
 
 /** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
 const killAfterMs = 10_000;
@@ -42,8 +44,15 @@ export class LiveSession implements Session, PumpTarget {
   readonly #settleEnded: (end: SessionEnd) => void;
   /** Resolves when the process runs, or ended without. */
   readonly #begun = Promise.withResolvers<void>();
+  /** Resolves when there is a record on disk. */
+  #created: Promise<void> = Promise.resolve();
   /** Resolves when the newest record is on disk. */
   #recorded: Promise<void> = Promise.resolve();
+  #recordDurable = false;
+  /** There is a directory, and it is this session's. */
+  #ownsDir = false;
+  /** Fires when it ended or was closed: nothing follows the process any more. */
+  readonly #over = new AbortController();
   readonly #closing = new AbortController();
   #connection: Connection | undefined;
   #following: Promise<void> = Promise.resolve();
@@ -92,20 +101,29 @@ export class LiveSession implements Session, PumpTarget {
       pid: 0,
       resolvedPath: request.path,
     };
-    const made = mkdir(dir).then(() => {});
-    const session = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, true);
-    session.#recorded = made.then(() => createManifest(dir, manifest));
+    const made = mkdir(dir, { mode: 0o700 }).then(() => {
+      session.#ownsDir = true;
+    });
+    const session: LiveSession = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, true);
+    session.#created = session.#recorded = made.then(() => createManifest(dir, manifest));
     // Who waits for the record hears of it.
-    session.#recorded.catch(() => {});
+    session.#created.catch(() => {});
     return session;
   }
 
   /** A session from its record and the journal beside it. */
   static async recover(manifest: SessionManifest, dir: string, host: SessionHost): Promise<LiveSession> {
-    return new LiveSession(manifest, await Journal.recover(dir), host, false);
+    const session = new LiveSession(manifest, await Journal.recover(dir), host, false);
+    session.#ownsDir = true;
+    return session;
   }
 
-  /** Resolves once the newest record is durable against a daemon crash. */
+  /** Resolves once its first record is durable against a daemon crash. Rejects when it cannot be written. */
+  get created(): Promise<void> {
+    return this.#created;
+  }
+
+  /** Resolves once its newest record is; a full disk can make that late. Rejects when it is closed before. */
   get recorded(): Promise<void> {
     return this.#recorded;
   }
@@ -163,7 +181,7 @@ export class LiveSession implements Session, PumpTarget {
   read(options: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent> {
     return this.journal.read<SessionEvent>({
       ...options,
-      before: () => this.#recorded,
+      before: () => this.#created,
       last: () => (this.#end === undefined ? undefined : { type: 'end', end: this.#end }),
       after: () => this.#host.onClients(this),
     });
@@ -204,12 +222,14 @@ export class LiveSession implements Session, PumpTarget {
   }
 
   async signal(signal: SignalName): Promise<void> {
-    await this.#begun.promise;
     if (this.#end !== undefined) throw exited(this.id);
-    if (this.#connection === undefined)
+    const connection = this.#connection;
+    if (connection === undefined)
       throw new SylphError('not_ready', `session ${this.id} cannot be signalled: its sprite does not answer now`);
+    await Promise.race([this.#begun.promise, this.#following]);
+    if (this.#end !== undefined) throw exited(this.id);
     try {
-      await this.#connection.channel.signalProcess(this.id, signal);
+      await connection.channel.signalProcess(this.id, signal);
     } catch (error) {
       const { code } = SylphError.from(error);
       if (code === 'session_exited' || code === 'session_not_found') throw exited(this.id);
@@ -219,9 +239,13 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Goes on over a connection; `stream` is the one that starts the process, none attaches where the journal ends. */
   connect(connection: Connection, stream?: ProcessStream): void {
-    this.#connection = connection;
+    const own: Connection = {
+      channel: connection.channel,
+      signal: AbortSignal.any([connection.signal, this.#over.signal]),
+    };
+    this.#connection = own;
     this.#unwatched.release();
-    this.#following = this.#follow(connection, stream);
+    this.#following = this.#follow(own, stream);
   }
 
   /** Resolves when nothing uses the connection any more; its signal has fired. */
@@ -237,17 +261,34 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Makes journal and record durable against a loss of power. */
   async sync(): Promise<void> {
-    await this.#recorded;
+    await this.#created;
+    if (!this.#recordDurable) await syncPath(path.join(this.journal.dir, manifestName));
+    this.#recordDurable = true;
     await this.journal.sync();
+  }
+
+  /** Leaves its directory alone from now on, whether or not all is written; readers go on. It has ended. */
+  async freeze(): Promise<void> {
+    this.#closing.abort();
+    await this.#recorded.catch(() => {}); // what is not recorded is about to be removed anyway
+    await this.journal.freeze();
+  }
+
+  /** Closes it and removes its directory. */
+  async remove(): Promise<void> {
+    await this.close();
+    if (this.#ownsDir) await rm(this.journal.dir, { recursive: true, force: true });
   }
 
   /** Lets go of files and timers; readers end. The process is left alone. */
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#over.abort();
     this.#unwatched.stop();
     clearTimeout(this.#kill);
     this.input.close();
-    await this.#recorded.catch(() => {}); // reported when it failed
+    await this.#following;
+    await this.#recorded.catch(() => {}); // the host had notice
     await this.journal.close();
   }
 
@@ -283,18 +324,19 @@ export class LiveSession implements Session, PumpTarget {
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     this.#conclude(end);
-    this.#recorded = this.#recordEnd(this.#recorded);
+    this.#recorded = this.#recordEnd();
     this.#recorded.catch(() => {}); // who waits for the record hears of it
     this.#host.onEnd(this);
   }
 
   /** The record tells of an end only when all output in front of it is in the journal. A full disk makes it late; rejects when the session is closed before. */
-  async #recordEnd(created: Promise<void>): Promise<void> {
-    await created;
+  async #recordEnd(): Promise<void> {
+    await this.#created;
     for (let attempt = 0; ; attempt += 1) {
       try {
         await this.journal.flush();
         await replaceManifest(this.journal.dir, this.manifest);
+        await this.journal.release();
         return;
       } catch (error) {
         if (this.#closing.signal.aborted) throw error;
@@ -307,6 +349,7 @@ export class LiveSession implements Session, PumpTarget {
 
   #conclude(end: SessionEnd): void {
     this.#end = end;
+    this.#over.abort();
     this.#unwatched.stop();
     clearTimeout(this.#kill);
     this.input.close();

@@ -269,6 +269,7 @@ test('starting is refused where it cannot work', async () => {
   await mkdir(path.join(fixture.dir, 'sessions/2'));
   await assert.rejects(sessions.start(request()), { code: 'internal' });
   assert.deepEqual(sessions.list(), []);
+  assert.equal(sessions.get('2'), undefined);
   await until(
     () => guest.processes.size === 0 && guest.forgotten.includes('2'),
     'killing the process without a record',

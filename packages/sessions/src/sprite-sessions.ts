@@ -1,17 +1,21 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestChannel, ProcessStream, SessionPosition, SessionRequest, SpriteSessions } from '@sylph/engine';
 import { type GuestProcess, type ProcessSpec, SylphError, maxFramePayloadBytes } from '@sylph/model';
 import { EndedShelf } from './ended-shelf.ts';
-import { copySession, exportSession, syncPath } from './export.ts';
+import { copySession, exportSession } from './export.ts';
 import type { Connection } from './follow.ts';
 import { type Found, findSessions, recoverSessions, scratchPath } from './find.ts';
 import { LiveSession, type SessionHost } from './session.ts';
+import { syncPath } from './sync-path.ts';
 import { Throttle } from './throttle.ts';
 
 /** Running sessions of one sprite. */
 const maxRunning = 1000;
+
+/** More output than any process can have made: what a hostile guest says must not become an offset. */
+const maxOffset = 2 ** 47;
 
 /** Least time between two calls of `onActivity`, ms. */
 const activityMs = 100;
@@ -42,6 +46,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   readonly #leaving = new Set<LiveSession>();
   readonly #activity: Throttle;
   readonly #background = new Set<Promise<void>>();
+  readonly #removals = new Set<Promise<void>>();
   #connection: (Connection & { end: AbortController }) | undefined;
   #lastOutputAt = 0;
   #closed = false;
@@ -54,7 +59,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   /** Loads what is in the directory; running sessions wait for `connect`. */
   static async open(options: SpriteSessionsOptions): Promise<JournaledSessions> {
     const sessions = new JournaledSessions(options);
-    await mkdir(options.dir, { recursive: true });
+    await mkdir(options.dir, { recursive: true, mode: 0o700 });
     const found = await recoverSessions(options.dir, (message, fields) => sessions.notice(message, fields));
     for (const one of found) await sessions.#load(one);
     return sessions;
@@ -72,8 +77,10 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       if (process === undefined) session.lose('the guest does not know its process');
       else this.#resume(session, process, connection);
     }
-    for (const process of processes)
-      if (!this.#running.has(process.id)) this.#work(this.#forgetStranger(process, connection));
+    this.#forgetStrangers(
+      processes.filter((process) => !this.#running.has(process.id)),
+      connection,
+    );
   }
 
   async disconnect(): Promise<void> {
@@ -89,7 +96,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     for (const { id, endOffset } of positions) {
       const session = this.get(id);
       if (session === undefined) continue;
-      await session.recorded;
+      await session.created;
       await session.journal.flush();
       const { end: _, ...manifest } = session.manifest;
       await exportSession(session.journal.dir, path.join(dir, id), manifest, endOffset);
@@ -99,23 +106,23 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   async replaceFrom(dir: string | undefined, reason: string): Promise<void> {
     if (this.#connection !== undefined) throw new Error('sessions are replaced while disconnected');
-    const present = [...this.#running.values()];
-    for (const session of present) session.lose(reason);
+    const found = dir === undefined ? [] : await findSessions(dir, (message, fields) => this.notice(message, fields));
+    const copies = found.map(({ manifest, dir: from }) => ({ manifest, from, copy: scratchPath(this.#options.dir) }));
+    // What can fail for want of space comes first: the present is still untouched.
+    for (const { from, copy } of copies) await copySession(from, copy);
+    for (const session of this.#running.values()) session.lose(reason);
     for (const session of this.#ended.clear()) await this.#putAside(session);
-    if (dir === undefined) return;
-    for (const { manifest, dir: from } of await findSessions(dir, (message, fields) => this.notice(message, fields))) {
-      const fresh = scratchPath(this.#options.dir);
-      await copySession(from, fresh);
+    // A removal under way goes by path and must not meet a new directory there.
+    await Promise.all(this.#removals);
+    for (const { manifest, copy } of copies) {
       const to = this.#dirOf(manifest.id);
-      await rename(fresh, to);
+      await rename(copy, to);
       await this.#load({ manifest, dir: to });
     }
   }
 
   async lose(reason: string): Promise<void> {
-    const lost = [...this.#running.values()];
-    for (const session of lost) session.lose(reason);
-    await Promise.all(lost.map((session) => session.recorded.catch(() => {}))); // the session gave notice
+    for (const session of this.#running.values()) session.lose(reason);
   }
 
   async start(request: SessionRequest): Promise<LiveSession> {
@@ -128,18 +135,18 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     try {
       stream = connection.channel.startProcess(spec);
     } catch (error) {
-      await this.#abandon(session);
+      this.#discard(session);
       throw error;
     }
     this.#running.set(id, session);
     session.connect(connection, stream);
     try {
-      await session.recorded;
+      await session.created;
     } catch (error) {
-      stream.close();
       this.#running.delete(id);
-      this.#work(this.#forgetStranger({ id, exited: false }, connection));
-      await this.#abandon(session);
+      this.#ended.delete(id);
+      this.#discard(session);
+      this.#forgetStrangers([{ id, exited: false }], connection);
       throw new SylphError(
         isFull(error) ? 'pool_full' : 'internal',
         `the record of session ${id} could not be written`,
@@ -169,7 +176,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     this.#closed = true;
     const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#leaving];
     await Promise.all(all.map((session) => session.close()));
-    await Promise.all(this.#background);
+    await Promise.all([...this.#background, ...this.#removals]);
     this.#activity.stop();
   }
 
@@ -190,7 +197,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   onEnd(session: LiveSession): void {
     this.#running.delete(session.id);
     this.#ended.add(session);
-    if (session.end?.how !== 'lost') this.#work(this.#forgetEnded(session));
+    if (session.end?.how !== 'lost') this.#track(this.#background, this.#forgetEnded(session));
     this.#activity.call();
   }
 
@@ -199,6 +206,10 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   }
 
   #resume(session: LiveSession, process: GuestProcess, connection: Connection): void {
+    if (process.acked > maxOffset) {
+      session.lose('the guest speaks of more output than there can be');
+      return;
+    }
     if (process.acked > session.endOffset) {
       this.notice('output that was acknowledged is missing from a journal; readers are told', {
         session: session.id,
@@ -239,12 +250,6 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     return this.#connection;
   }
 
-  /** A session that never came to be. */
-  async #abandon(session: LiveSession): Promise<void> {
-    await session.close();
-    await rm(session.journal.dir, { recursive: true, force: true }).catch(() => {}); // without a record it is swept at the next start
-  }
-
   /** Once the record says how it ended, the guest need not remember. What fails here is made up for at the next `connect`. */
   async #forgetEnded(session: LiveSession): Promise<void> {
     try {
@@ -256,14 +261,18 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     }
   }
 
-  /** A process without a session: of a start that was never acknowledged, of a lost session, or an ended one. */
+  /** Processes without a session: of a start that was never acknowledged, of a lost session, or an ended one. */
+  #forgetStrangers(processes: { id: string; exited: boolean }[], connection: Connection): void {
+    const alive = processes.filter((process) => !process.exited).map((process) => process.id);
+    if (alive.length > 0)
+      this.notice('processes without a session are killed', { count: alive.length, first: alive.slice(0, 10) });
+    for (const process of processes) this.#track(this.#background, this.#forgetStranger(process, connection));
+  }
+
   async #forgetStranger(process: { id: string; exited: boolean }, connection: Connection): Promise<void> {
     const { channel, signal } = connection;
-    if (!process.exited) {
-      this.notice('a process without a session is killed', { process: process.id });
-      // Gone already, or out of reach; the next `connect` looks again.
-      await channel.signalProcess(process.id, 'KILL').catch(() => {});
-    }
+    // Gone already, or out of reach; the next `connect` looks again.
+    if (!process.exited) await channel.signalProcess(process.id, 'KILL').catch(() => {});
     for (const pauseMs of forgetMs) {
       try {
         await channel.forgetProcess(process.id);
@@ -278,7 +287,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   /** Out of the way of a session with the same id, but readable for those who read it. */
   async #putAside(session: LiveSession): Promise<void> {
-    await session.recorded.catch(() => {}); // the session gave notice
+    await session.freeze();
     const aside = scratchPath(this.#options.dir);
     await rename(session.journal.dir, aside);
     session.journal.movedTo(aside);
@@ -286,23 +295,21 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     if (!session.inUse) this.#discard(session);
   }
 
-  /** Removes an ended session nobody reads. */
+  /** Removes a session that nobody reads. */
   #discard(session: LiveSession): void {
     this.#leaving.delete(session);
-    this.#work(
-      (async () => {
-        await session.close();
-        await rm(session.journal.dir, { recursive: true, force: true });
-      })().catch((error: unknown) =>
-        this.notice('an ended session could not be removed', { session: session.id, err: error }),
-      ),
+    this.#track(
+      this.#removals,
+      session
+        .remove()
+        .catch((error: unknown) => this.notice('a session could not be removed', { session: session.id, err: error })),
     );
   }
 
   /** Runs beside everything; awaited at the end. `work` does not reject. */
-  #work(work: Promise<void>): void {
-    const done = work.finally(() => this.#background.delete(done));
-    this.#background.add(done);
+  #track(set: Set<Promise<void>>, work: Promise<void>): void {
+    const done = work.finally(() => set.delete(done));
+    set.add(done);
   }
 
   #dirOf(id: string): string {

@@ -4,6 +4,7 @@ export class Throttle {
   readonly #work: () => void;
   #lastMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
 
   constructor(everyMs: number, work: () => void) {
     this.#everyMs = everyMs;
@@ -11,13 +12,15 @@ export class Throttle {
   }
 
   call(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#stopped) return;
     const waitMs = this.#lastMs + this.#everyMs - performance.now();
     if (waitMs <= 0) this.#run();
     else this.#timer = setTimeout(() => this.#run(), waitMs);
   }
 
+  /** No more calls. */
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -1,5 +1,6 @@
-import { open, readdir, stat, truncate, unlink } from 'node:fs/promises';
+import { readdir, stat, truncate, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { syncPath } from '../sync-path.ts';
 import { type JournalEvent, JournalReader, type ReadOptions, type ReaderPlace } from './reader.ts';
 import { Recent } from './recent.ts';
 import type { OutputStream } from './record.ts';
@@ -177,10 +178,23 @@ export class Journal {
   /** Makes all output so far durable against a loss of power. */
   async sync(): Promise<void> {
     await this.flush();
-    await this.#writer.sync();
-    if (this.#segments.length === 0) return;
-    await using dir = await open(this.#dir, 'r');
-    await dir.sync();
+    for (const segment of [...this.#segments]) {
+      const { fileBytes } = segment;
+      if (segment.durableBytes === fileBytes) continue;
+      await syncPath(path.join(this.#dir, segment.name));
+      segment.durableBytes = fileBytes;
+    }
+    await syncPath(this.#dir);
+  }
+
+  /** Writes nothing more; what was appended stays readable. Its directory may be renamed or replaced from then on. */
+  freeze(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  /** Lets go of the open file. Call when it is finished and flushed. */
+  release(): Promise<void> {
+    return this.#writer.release();
   }
 
   /** Stops writing and ends all readers, wherever they are. Idempotent. */

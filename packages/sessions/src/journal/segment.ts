@@ -13,6 +13,8 @@ export class Segment {
   readonly start: number;
   /** Output offset behind its last written byte. */
   end: number;
+  /** Bytes of the file that a loss of power leaves. */
+  durableBytes = 0;
   /** Bytes of whole records in the file. */
   fileBytes: number;
   /** Places of some records, ascending: where to begin the search for an offset. */
@@ -69,7 +71,6 @@ export async function scanSegment(path: string, start: number): Promise<Segment>
     for (;;) {
       const header = decodeHeader(block.subarray(0, read), at);
       if (header === undefined || header.offset < segment.end || at + recordHeaderBytes + header.length > read) break;
-      if (segment.fileBytes + at === 0 && header.offset !== start) break;
       segment.note(header.offset, segment.fileBytes + at);
       segment.end = header.offset + header.length;
       at += recordHeaderBytes + header.length;

@@ -74,13 +74,16 @@ export class Writer {
   flush(): Promise<void> {
     if (this.#written >= this.#end) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#closed) return Promise.reject(new Error('the journal was closed'));
     this.#start();
     return new Promise((resolve, reject) => this.#waiting.push({ offset: this.#end, resolve, reject }));
   }
 
-  /** Makes what was written durable against a loss of power. */
-  async sync(): Promise<void> {
-    await this.#file?.handle.datasync();
+  /** Lets go of the open file until there is more to write. Call when all is written. */
+  async release(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.handle.close();
   }
 
   /** Stops: what is not written stays unwritten. Idempotent. */
@@ -89,9 +92,7 @@ export class Writer {
     clearTimeout(this.#linger);
     this.#abort.abort();
     await this.#running;
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.handle.close();
+    await this.release();
   }
 
   #start(): void {
