@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Session, SessionEnd, SessionRequest } from '@sylph/engine';
@@ -28,6 +28,8 @@ export class SessionsFixture implements AsyncDisposable {
   readonly notices: string[] = [];
   activityCalls = 0;
   #nextId: number;
+  #crashes = 0;
+  #directory = 'sessions';
   #open: JournaledSessions[] = [];
 
   private constructor(dir: string, firstId: number) {
@@ -40,12 +42,20 @@ export class SessionsFixture implements AsyncDisposable {
     return new SessionsFixture(await mkdtemp(path.join(os.tmpdir(), 'sylph-sessions-')), firstId);
   }
 
-  /** Opens the sessions as a daemon that starts would; without disposing of earlier ones, as after a crash, if `crashed`. */
+  /**
+   * Opens the sessions as a daemon that starts would; without disposing of earlier ones, as after a crash, if `crashed`. A daemon that crashed writes no more, but one in this process would:
+   * the next one gets the files as they were at the crash.
+   */
   async open(options: { crashed?: boolean; name?: string } = {}): Promise<JournaledSessions> {
     if (!options.crashed) await this.#closeAll();
+    else if (options.name === undefined) {
+      const before = path.join(this.dir, this.#directory);
+      this.#directory = `sessions-${(this.#crashes += 1)}`;
+      await cp(before, path.join(this.dir, this.#directory), { recursive: true });
+    }
     const sessions = await JournaledSessions.open({
       spriteId: 'sprite',
-      dir: path.join(this.dir, options.name ?? 'sessions'),
+      dir: path.join(this.dir, options.name ?? this.#directory),
       nextId: async () => String(this.#nextId++),
       onActivity: () => (this.activityCalls += 1),
       log: { warn: (_fields, message) => this.notices.push(message) },
