@@ -49,7 +49,7 @@ test('restart boots afresh and keeps the disk, upgrade too, check asks the agent
   await api.sdk.upgradeSprite('r');
   assert.equal(await api.text('r', 'cat file'), 'disk');
   const check = await api.ok('GET', '/v1/sprites/r/check');
-  assert.equal(check.status, 'healthy');
+  assert.equal(check.status, 'running');
   const host = await api.ok('GET', '/v1/host');
   assert.ok(['kvm', 'tcg'].includes(host.accelerator.kind));
   assert.equal((await api.call('GET', '/v1/sprites/r/control')).status, 404);
