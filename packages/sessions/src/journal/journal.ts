@@ -17,7 +17,7 @@ export interface JournalLimits {
   batchBytes: number;
   /** Output in memory that is not written yet, beyond which no more is wanted. */
   unwrittenBytes: number;
-  /** Written output kept in memory while somebody reads. */
+  /** Written output kept in memory for readers that are behind it. */
   recentBytes: number;
 }
 
@@ -48,7 +48,6 @@ export class Journal {
   #start: number;
   #end: number;
   #state: 'open' | 'finished' | 'closed' = 'open';
-  #wakers = new Set<() => void>();
   #roomWaiters: (() => void)[] = [];
 
   private constructor(dir: string, segments: Segment[], limits: JournalLimits, ready = Promise.resolve()) {
@@ -219,7 +218,6 @@ export class Journal {
         enter: (place) => this.#readers.add(place),
         leave: (place) => this.#leave(place),
         moved: () => this.#dropOld(),
-        changed: (signal) => this.#changed(signal),
       },
       options,
     );
@@ -250,8 +248,11 @@ export class Journal {
     this.#makeRoom();
   }
 
+  /** What is in files and behind all readers goes at once: buffers that grow old cost more to collect than to read again. */
   #trim(): void {
-    this.#recent.trim(this.#writer.written, this.#readers.size > 0 ? this.#limits.recentBytes : 0);
+    let needed = Infinity;
+    for (const reader of this.#readers) needed = Math.min(needed, reader.offset);
+    this.#recent.trim(this.#writer.written, needed, this.#limits.recentBytes);
   }
 
   #leave(place: ReaderPlace): void {
@@ -279,21 +280,6 @@ export class Journal {
   }
 
   #wake(): void {
-    if (this.#wakers.size === 0) return;
-    const wakers = this.#wakers;
-    this.#wakers = new Set();
-    for (const wake of wakers) wake();
-  }
-
-  #changed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener('abort', wake);
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      this.#wakers.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
-    });
+    for (const reader of this.#readers) reader.wake();
   }
 }

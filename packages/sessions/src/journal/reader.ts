@@ -13,9 +13,12 @@ export type JournalEvent =
   | { type: 'output'; stream: OutputStream; offset: number; bytes: Buffer }
   | { type: 'dropped'; from: number; to: number };
 
-/** Place of a reader: what lies behind it may be dropped. */
+/** A reader as its journal knows it. */
 export interface ReaderPlace {
+  /** What lies behind it may be dropped. */
   offset: number;
+  /** Something has changed. */
+  wake(): void;
 }
 
 /** What a reader needs of its journal. */
@@ -33,8 +36,6 @@ export interface ReaderHost {
   leave(place: ReaderPlace): void;
   /** A reader has gone on. */
   moved(): void;
-  /** Resolves at the next change, or when `signal` fires. */
-  changed(signal: AbortSignal): Promise<void>;
 }
 
 /** How to read. */
@@ -62,11 +63,12 @@ export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T,
   #state: 'new' | 'reading' | 'done' = 'new';
   /** Read from a file and not yet handed out, last first. */
   #ready: JournalEvent[] = [];
+  #waiting: (() => void) | undefined;
 
   constructor(host: ReaderHost, options: ReadOptions<T>) {
     this.#host = host;
     this.#options = options;
-    this.#place = { offset: options.offset };
+    this.#place = { offset: options.offset, wake: () => this.#wake() };
     this.#file = new SegmentFile(host);
   }
 
@@ -101,7 +103,7 @@ export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T,
         const { journal } = this.#host;
         if (this.#stopped()) break;
         if (this.#place.offset < journal.end) this.#ready = (await this.#file.read(this.#place.offset)).toReversed();
-        else if (!journal.finished) await this.#host.changed(this.#options.signal);
+        else if (!journal.finished) await new Promise<void>((resolve) => (this.#waiting = resolve));
         else {
           const last = this.#options.last?.();
           await this.#finish();
@@ -119,7 +121,14 @@ export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T,
   async #begin(): Promise<void> {
     this.#state = 'reading';
     this.#host.enter(this.#place);
+    this.#options.signal.addEventListener('abort', this.#place.wake);
     await this.#options.before?.();
+  }
+
+  #wake(): void {
+    const resolve = this.#waiting;
+    this.#waiting = undefined;
+    resolve?.();
   }
 
   /** The next event that needs no waiting. */
@@ -158,6 +167,7 @@ export class JournalReader<T> implements AsyncIterableIterator<JournalEvent | T,
     this.#state = 'done';
     this.#ready = [];
     if (was !== 'reading') return;
+    this.#options.signal.removeEventListener('abort', this.#place.wake);
     this.#host.leave(this.#place);
     this.#options.after?.();
     await this.#file.close();

@@ -11,7 +11,7 @@ export interface Chunk {
 /** Pieces smaller than this are copied together, so that neither chunks nor what they keep alive outgrow their bytes by much. */
 const smallBytes = 4096;
 
-/** Space small pieces are copied into. */
+/** Space small pieces are copied into; what is left of it is used on, also after all before was forgotten. */
 const arenaBytes = 16 * 1024;
 
 /** The newest output, shared by the writer and all readers, uncopied but for small pieces. In order of offset; may have gaps. */
@@ -81,11 +81,12 @@ export class Recent {
     return found;
   }
 
-  /** Forgets the oldest chunks that end at or before `before`, until at most `keepBytes` are left. */
-  trim(before: number, keepBytes: number): void {
-    while (this.#bytes > keepBytes) {
+  /** Forgets the oldest chunks that end at or before `written`, but those that end behind `needed` only as far as there are more than `keepBytes`. */
+  trim(written: number, needed: number, keepBytes: number): void {
+    for (;;) {
       const chunk = this.#chunks[this.#first];
-      if (chunk === undefined || chunk.offset + chunk.bytes.length > before) break;
+      const end = chunk === undefined ? Infinity : chunk.offset + chunk.bytes.length;
+      if (chunk === undefined || end > written || (end > needed && this.#bytes <= keepBytes)) break;
       this.#chunks[this.#first] = undefined as unknown as Chunk;
       this.#first += 1;
       this.#bytes -= chunk.bytes.length;
@@ -94,8 +95,6 @@ export class Recent {
       this.#chunks = [];
       this.#first = 0;
       this.#growing = false;
-      this.#arena = Buffer.alloc(0);
-      this.#arenaUsed = 0;
     } else if (this.#first > 1024) {
       this.#chunks = this.#chunks.slice(this.#first);
       this.#first = 0;

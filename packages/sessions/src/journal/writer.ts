@@ -199,7 +199,7 @@ function toRecords(chunks: Chunk[], from: number): Records {
         (record.chunk.stream !== chunk.stream || record.length === maxRecordBytes || offset !== end)
       )
         close();
-      if (record === undefined) record = { chunk, offset, length: 0, slot: buffers.push(Buffer.alloc(0)) - 1 };
+      if (record === undefined) record = { chunk, offset, length: 0, slot: buffers.push(chunk.bytes) - 1 };
       const piece = rest.subarray(0, maxRecordBytes - record.length);
       buffers.push(piece);
       record.length += piece.length;
