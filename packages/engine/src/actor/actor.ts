@@ -50,6 +50,8 @@ export class SpriteActor {
   #state: SpriteState;
   #fresh: Promise<void> | undefined;
   #sessions: Promise<SpriteSessions> | undefined;
+  /** The same, once they are open. */
+  #opened: SpriteSessions | undefined;
   #closed: Promise<void> = Promise.resolve();
   /** The VM while one serves. */
   awake: AwakeVm | undefined;
@@ -87,9 +89,10 @@ export class SpriteActor {
     return viewOf(this.#row, this.org, this.#state, this.awake?.channel.hello.agent ?? null);
   }
 
-  /** Somebody has it in hand, or it has a VM. */
+  /** Somebody has it in hand, a client reads one of its sessions, or it has a VM. A client stays attached while its sprite sleeps. */
   get held(): boolean {
-    return this.awake !== undefined || this.leases > 0 || this.holds > 0;
+    const clients = this.#opened?.activity().clients ?? 0;
+    return this.awake !== undefined || this.leases > 0 || this.holds > 0 || clients > 0;
   }
 
   /** Nothing keeps this actor in memory. */
@@ -195,6 +198,7 @@ export class SpriteActor {
   closeSessions(): Promise<void> {
     const sessions = this.#sessions;
     this.#sessions = undefined;
+    this.#opened = undefined;
     if (sessions) this.#closed = sessions.then((open) => open[Symbol.asyncDispose]());
     return this.#closed;
   }
@@ -203,12 +207,17 @@ export class SpriteActor {
     // A failure to close was told to whoever closed them.
     await this.#closed.catch(() => undefined);
     try {
-      return await this.deps.keeper.open({
+      this.#opened = await this.deps.keeper.open({
         spriteId: this.id,
         dir: this.deps.store.sessionsDir(this.id),
         nextId: async () => String(await this.#numbers.take()),
-        onActivity: () => this.onActivity(),
+        onActivity: () => {
+          this.onActivity();
+          // The last client of a sleeping sprite may have left.
+          if (!this.held) this.hooks.onSettled(this);
+        },
       });
+      return this.#opened;
     } catch (error) {
       this.#sessions = undefined;
       throw error;
