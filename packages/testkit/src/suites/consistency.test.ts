@@ -21,6 +21,7 @@ const captures = 50;
 const writer = `
 import hashlib, os, time
 os.makedirs('/home/sprite/w', exist_ok=True); os.chdir('/home/sprite/w')
+open('/dev/shm/pid', 'w').write(str(os.getpid()))
 n = 0
 while True:
     n += 1
@@ -41,11 +42,11 @@ while True:
 const check = `
 cd /home/sprite/w
 [ ! -e broken ] || { cat broken; exit 1; }
-kill -STOP $(pgrep -f 'import hashlib')
+kill -STOP $(cat /dev/shm/pid)
 m=$(cat /dev/shm/count); f=$(head -c 12 record | sed 's/^0*//')
 [ "$f" = "$m" ] || [ "$f" = $((m+1)) ] || { echo "memory $m, file $f"; exit 1; }
 [ "$(tail -c +79 record | sha256sum | cut -d' ' -f1)" = "$(head -c 77 record | cut -c14-)" ] || { echo "hash of record $f"; exit 1; }
-kill -CONT $(pgrep -f 'import hashlib'); sleep 0.3
+kill -CONT $(cat /dev/shm/pid); sleep 0.3
 [ "$(cat /dev/shm/count)" -gt "$m" ] || { echo "the writer stands still"; exit 1; }
 [ ! -e broken ] || { cat broken; exit 1; }
 echo fine
