@@ -18,7 +18,7 @@ export interface ReaderPlace {
   /** What lies behind it may be dropped. */
   offset: number;
   /** Something has changed. */
-  wake(): void;
+  readonly wake: () => void;
 }
 
 /** What a reader needs of its journal. */
