@@ -159,11 +159,13 @@ func (g *guest) dialData(nonce, stale []byte) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// session is an agent with a data session.
+// session is an agent with a data session. Its first request is over: requests that come together on a fresh client would each dial.
 func session(t *testing.T) (*guest, *http.Client) {
 	t.Helper()
 	g := startGuest(t)
-	return g, g.open(g.control(), nil)
+	client := g.open(g.control(), nil)
+	call(t, client, http.MethodGet, "/v1/processes", "")
+	return g, client
 }
 
 func (g *guest) nextID() string { return strconv.FormatInt(g.last.Add(1), 10) }
