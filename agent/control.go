@@ -207,10 +207,14 @@ func (a *answers) write(fields map[string]any) {
 
 // hello describes the guest. The control port is served only once the root file system is mounted and processes can run, so it is always ready.
 func hello() map[string]any {
-	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // a guest without it answers an empty one
-	return map[string]any{"version": wireVersion, "agent": "sylph-agent " + version, "kernel": kernelRelease(),
-		"bootId": strings.TrimSpace(string(bootID)), "ready": true}
+	return map[string]any{"version": wireVersion, "agent": "sylph-agent " + version, "kernel": kernelRelease(), "bootId": bootID(), "ready": true}
 }
+
+// bootID stays the same as long as the agent lives.
+var bootID = sync.OnceValue(func() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // a guest without it answers an empty one
+	return strings.TrimSpace(string(text))
+})
 
 // kernelRelease is what uname -r prints.
 func kernelRelease() string {

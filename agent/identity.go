@@ -2,25 +2,28 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const (
 	generationFile = "/run/sylph/generation-id"
 	// etcFileLimitBytes is the largest /etc/hosts that is edited.
 	etcFileLimitBytes = 1 << 20
+	// blockBytes is the least a file system writes at once.
+	blockBytes = 4096
 )
 
 // applyIdentityFiles writes the identity into the files below root. It attempts everything and returns all failures together; a full or
-// read-only disk makes some, which must not keep a sprite from resuming.
-func applyIdentityFiles(root string, event *resumeEvent) error {
-	failures := []error{
-		writeFile(root+generationFile, event.generationID+"\n", 0o644),
-		writeFile(root+"/etc/hostname", event.hostname+"\n", 0o644),
-		writeHosts(root+"/etc/hosts", event.hostname),
+// read-only disk makes some, which must not keep a sprite from resuming. The files with the host name are its user's while that name stays.
+func applyIdentityFiles(root string, event *resumeEvent, renamed bool) error {
+	failures := []error{writeFile(root+generationFile, event.generationID+"\n", 0o644)}
+	if renamed {
+		failures = append(failures, writeFile(root+"/etc/hostname", event.hostname+"\n", 0o644), writeHosts(root+"/etc/hosts", event.hostname))
 	}
 	if event.newIdentity {
 		failures = append(failures, writeMachineID(root, event.machineID), removeHostKeys(root))
@@ -69,11 +72,13 @@ func removeHostKeys(root string) error {
 	return err
 }
 
-// writeFile replaces a file in one step, or in place when there is no room for a second one; one that holds the text already is left alone, for most
-// resumes change nothing. It makes missing folders. A symbolic link is replaced, not followed.
+// writeFile gives a file a text; one that holds it already is left alone. It makes missing folders. A symbolic link, or a file with other names, is replaced, not followed.
+//
+// A small file is written in place: replacing one by a rename costs a new inode, and file systems then start to write back at once, which every first use of a
+// sprite would wait for. A crash can leave it between two texts; the next boot's event writes it again.
 func writeFile(path, text string, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() == int64(len(text)) {
-		if have, err := os.ReadFile(path); err == nil && string(have) == text {
+	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() <= blockBytes && len(text) <= blockBytes {
+		if err := overwrite(path, text); err == nil {
 			return nil
 		}
 	}
@@ -90,4 +95,32 @@ func writeFile(path, text string, mode fs.FileMode) error {
 	}
 	_ = os.Remove(beside) // it may not even have been made
 	return os.WriteFile(path, []byte(text), mode)
+}
+
+// overwrite writes a text of at most a block over a file that has no other name.
+func overwrite(path, text string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if status, ok := info.Sys().(*syscall.Stat_t); !ok || status.Nlink != 1 || !info.Mode().IsRegular() {
+		return errors.New(path + " has other names")
+	}
+	have := make([]byte, blockBytes)
+	n, err := file.Read(have)
+	if err != nil && err != io.EOF || string(have[:n]) == text {
+		return err
+	}
+	if _, err := file.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	if n > len(text) {
+		return file.Truncate(int64(len(text)))
+	}
+	return nil
 }

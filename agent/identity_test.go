@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -36,7 +37,7 @@ func TestHostsKeepsOtherLines(t *testing.T) {
 
 func TestIdentityOfAnEmptyDisk(t *testing.T) {
 	root := t.TempDir()
-	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g-1", hostname: "box", machineID: strings.Repeat("ab", 16), newIdentity: true}))
+	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g-1", hostname: "box", machineID: strings.Repeat("ab", 16), newIdentity: true}, true))
 	for path, want := range map[string]string{"/etc/hostname": "box\n", "/etc/machine-id": strings.Repeat("ab", 16) + "\n", "/run/sylph/generation-id": "g-1\n"} {
 		if got := read(t, root+path); got != want {
 			t.Errorf("%s: %q", path, got)
@@ -49,7 +50,7 @@ func TestIdentityOfAnEmptyDisk(t *testing.T) {
 
 func TestOldIdentityStaysOnAPlainResume(t *testing.T) {
 	root := writeTree(t, map[string]string{"/etc/machine-id": "old\n", "/etc/ssh/ssh_host_ed25519_key": "key"})
-	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "new"}))
+	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "new"}, true))
 	if read(t, root+"/etc/machine-id") != "old\n" || read(t, root+"/etc/ssh/ssh_host_ed25519_key") != "key" {
 		t.Fatal("it changed")
 	}
@@ -58,7 +59,7 @@ func TestOldIdentityStaysOnAPlainResume(t *testing.T) {
 func TestNewIdentityReplacesEveryCopy(t *testing.T) {
 	root := writeTree(t, map[string]string{"/etc/machine-id": "old\n", "/var/lib/dbus/machine-id": "old\n", "/etc/ssh/ssh_host_rsa_key": "key",
 		"/etc/ssh/ssh_host_rsa_key.pub": "key", "/etc/ssh/sshd_config": "kept"})
-	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "new", newIdentity: true}))
+	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "new", newIdentity: true}, true))
 	if read(t, root+"/etc/machine-id") != "new\n" || read(t, root+"/var/lib/dbus/machine-id") != "new\n" {
 		t.Error("machine-id is old")
 	}
@@ -76,9 +77,49 @@ func TestLinkedFilesAreReplacedNotFollowed(t *testing.T) {
 	}
 }
 
+func TestUserKeepsTheHostNameFilesWhileTheNameStays(t *testing.T) {
+	root := writeTree(t, map[string]string{"/etc/hosts": "127.0.1.1 mine\n", "/etc/hostname": "mine\n"})
+	must(t, applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "new"}, false))
+	if read(t, root+"/etc/hosts") != "127.0.1.1 mine\n" || read(t, root+"/etc/hostname") != "mine\n" {
+		t.Fatal("they changed")
+	}
+}
+
+func TestWriteFileInPlaceAndNot(t *testing.T) {
+	dir := t.TempDir()
+	path := dir + "/file"
+	inode := func() uint64 {
+		info, err := os.Lstat(path)
+		must(t, err)
+		return info.Sys().(*syscall.Stat_t).Ino
+	}
+	must(t, os.WriteFile(path, []byte("a longer text\n"), 0o644))
+	first := inode()
+	for _, text := range []string{"short\n", "longer again\n", "longer again\n", ""} {
+		must(t, writeFile(path, text, 0o644))
+		if got := read(t, path); got != text || inode() != first {
+			t.Fatalf("%q, inode %d then %d", got, first, inode())
+		}
+	}
+	// Another name of the file keeps its text.
+	must(t, os.Link(path, dir+"/other"))
+	must(t, writeFile(path, "new", 0o644))
+	if read(t, path) != "new" || read(t, dir+"/other") != "" {
+		t.Fatalf("%q %q", read(t, path), read(t, dir+"/other"))
+	}
+	large := strings.Repeat("x", blockBytes+1)
+	must(t, writeFile(path, large, 0o644))
+	must(t, writeFile(path, "small", 0o600))
+	info, err := os.Lstat(path)
+	must(t, err)
+	if read(t, path) != "small" || info.Mode() != 0o600 {
+		t.Fatalf("%q %v", read(t, path), info.Mode())
+	}
+}
+
 func TestOneFailureDoesNotStopTheRest(t *testing.T) {
 	root := writeTree(t, map[string]string{"/etc/hostname/in-the-way": ""})
-	if err := applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "m", newIdentity: true}); err == nil {
+	if err := applyIdentityFiles(root, &resumeEvent{generationID: "g", hostname: "box", machineID: "m", newIdentity: true}, true); err == nil {
 		t.Error("no failure reported")
 	}
 	if read(t, root+"/etc/machine-id") != "m\n" {

@@ -35,11 +35,21 @@ func configureNetwork() {
 	if _, err := os.Stat("/sys/class/net/" + kernelInterface); err != nil {
 		return // this VM has no network card
 	}
+	quietIPv6()
 	if err := configureCard(fd); err != nil {
 		logf("network: %v", err)
 	}
 	if err := writeFile("/etc/resolv.conf", "nameserver "+resolver+"\n", 0o644); err != nil {
 		logf("resolv.conf: %v", err)
+	}
+}
+
+// quietIPv6 keeps the kernel from probing for neighbours and routers that a sprite's network cannot have: every address of it is given by the host.
+func quietIPv6() {
+	for _, setting := range []string{"dad_transmits", "router_solicitations", "accept_ra"} {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+kernelInterface+"/"+setting, []byte("0"), 0o644); err != nil {
+			logf("IPv6: %v", err)
+		}
 	}
 }
 

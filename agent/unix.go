@@ -66,7 +66,7 @@ type hostedMachine struct {
 }
 
 func (m *hostedMachine) resume(event *resumeEvent) error {
-	return applyIdentityFiles(m.root, event)
+	return applyIdentityFiles(m.root, event, true)
 }
 
 func (m *hostedMachine) quiesce() error { return nil }

@@ -11,8 +11,9 @@ import (
 
 // vmMachine is the VM this agent is PID 1 of.
 type vmMachine struct {
-	reaper         *reaper
-	lastGeneration string // identity already renewed for it; only the control port's goroutine uses it
+	reaper *reaper
+	// What the last event said; only the control port's goroutine uses them.
+	lastGeneration, lastHostname string
 }
 
 // resume fails only for what other programs' safety depends on: the clock and the random numbers. The rest is logged.
@@ -23,15 +24,19 @@ func (m *vmMachine) resume(event *resumeEvent) error {
 	if err := reseed(event.entropy); err != nil {
 		return err
 	}
-	if err := syscall.Sethostname([]byte(event.hostname)); err != nil {
-		logf("host name: %v", err)
+	renamed := m.lastHostname != event.hostname
+	m.lastHostname = event.hostname
+	if renamed {
+		if err := syscall.Sethostname([]byte(event.hostname)); err != nil {
+			logf("host name: %v", err)
+		}
 	}
 	// A repeated event, whose answer got lost, must not remove the host keys being made.
 	repeated := m.lastGeneration == event.generationID
 	m.lastGeneration = event.generationID
 	files := *event
 	files.newIdentity = event.newIdentity && !repeated
-	if err := applyIdentityFiles("", &files); err != nil {
+	if err := applyIdentityFiles("", &files, renamed); err != nil {
 		logf("identity: %v", err)
 	}
 	if files.newIdentity {

@@ -7,6 +7,15 @@ import { FakeGuest } from './testing/fake-guest.ts';
 
 const channels = new ControlAndDataChannels();
 const never = new AbortController().signal;
+const event = {
+  time: '1',
+  entropy: '',
+  generationId: 'g',
+  hostname: 'h',
+  spriteId: 's',
+  machineId: 'm',
+  newIdentity: false,
+};
 
 test('hello is answered: texts are cleaned and cut', async () => {
   await using guest = await FakeGuest.start({
@@ -15,6 +24,43 @@ test('hello is answered: texts are cleaned and cut', async () => {
   });
   await using channel = await channels.connect(guest.sockets, { deadlineMs: 5000, signal: never });
   assert.deepEqual(channel.hello, { version: 1, agent: 'bad [31m agent', kernel: 'k'.repeat(100), bootId: 'boot' });
+});
+
+test('a guest that starts from memory is told of it at once, behind what an earlier life left', async () => {
+  let connections = 0;
+  await using guest = await FakeGuest.start({
+    staleBytes: Buffer.alloc(100_000, 'PRI * HTTP/2.0'),
+    controlConnected: (socket) => {
+      connections += 1;
+      if (connections === 1) socket.destroy();
+    },
+  });
+  await using channel = await channels.wake(guest.sockets, event, { deadlineMs: 10_000, signal: never });
+  assert.deepEqual(
+    guest.lines.map((line) => line.op),
+    ['resume'],
+  );
+  assert.equal(channel.hello.agent, 'fake 1');
+  await channel.ping({ deadlineMs: 5000 });
+});
+
+test('a guest that refuses to go on, speaks another version, or is silent fails the start', async () => {
+  await using refusing = await FakeGuest.start({
+    control: (line, socket, self) => self.reply(socket, line, { ok: false, error: 'clock: EPERM' }),
+  });
+  const options = { deadlineMs: 5000, signal: never };
+  await assert.rejects(channels.wake(refusing.sockets, event, options), {
+    code: 'agent_failed',
+    message: /clock: EPERM/,
+  });
+  await using newer = await FakeGuest.start({
+    control: (line, socket, self) => self.reply(socket, line, { version: 2 }),
+  });
+  await assert.rejects(channels.wake(newer.sockets, event, options), /version 2/);
+  await using silent = await FakeGuest.start({ control: () => {} });
+  await assert.rejects(channels.wake(silent.sockets, event, { deadlineMs: 100, signal: never }), {
+    code: 'agent_failed',
+  });
 });
 
 test('a guest whose port opens late, and that is not ready at first, is waited for', async () => {

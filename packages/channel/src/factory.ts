@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChannelFactory, GuestChannel, GuestHello } from '@sylph/engine';
-import { type ControlReply, type SylphError, guestWireVersion } from '@sylph/model';
-import { cleanText } from './clean-text.ts';
+import { type ResumeEvent, guestWireVersion } from '@sylph/model';
 import { ControlPort } from './control-port.ts';
 import { withDeadline } from './deadline.ts';
-import { agentFailed, textOf } from './failure.ts';
+import { textOf } from './failure.ts';
 import { PortsChannel } from './guest-channel.ts';
+import { readHello } from './hello.ts';
 import { connectWhenListening } from './unix-socket.ts';
 
 /** Pauses between repetitions of `hello`, ms: a booting guest opens its port late, and what was sent before may be lost or delivered then. */
@@ -20,24 +20,48 @@ export class ControlAndDataChannels implements ChannelFactory {
     sockets: { data: string; control: string },
     options: { deadlineMs: number; signal: AbortSignal },
   ): Promise<GuestChannel> {
-    return withDeadline('hello', options.deadlineMs, (signal) => connectUntilReady(sockets, signal), options.signal);
+    return withDeadline(
+      'hello',
+      options.deadlineMs,
+      (signal) =>
+        untilOpen(
+          sockets,
+          async (control) => new PortsChannel(control, sockets.data, await greet(control, signal)),
+          signal,
+        ),
+      options.signal,
+    );
+  }
+
+  wake(
+    sockets: { data: string; control: string },
+    event: ResumeEvent,
+    options: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<GuestChannel> {
+    return withDeadline(
+      'resume',
+      options.deadlineMs,
+      (signal) => untilOpen(sockets, (control) => PortsChannel.wake(control, sockets.data, event, signal), signal),
+      options.signal,
+    );
   }
 }
 
-async function connectUntilReady(
+/** Begins on a control port, and again on a new one where it closed under us, as it does when the VM's process has only just begun to listen; the signal ends the repetition. */
+async function untilOpen(
   sockets: { data: string; control: string },
+  begin: (control: ControlPort) => Promise<GuestChannel>,
   signal: AbortSignal,
 ): Promise<GuestChannel> {
   for (;;) {
     const control = new ControlPort(await connectWhenListening(sockets.control, signal));
     try {
-      return new PortsChannel(control, sockets.data, await greet(control, signal));
+      return await begin(control);
     } catch (error) {
       const guestClosed = control.isClosed && !control.flooded;
       control.close(textOf(error));
       signal.throwIfAborted();
       if (!guestClosed) throw error;
-      // The port closed under us, as it does when the VM's process has only just begun to listen; the deadline ends the repetition.
       await sleep(notReadyPauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
@@ -49,26 +73,8 @@ async function greet(control: ControlPort, signal: AbortSignal): Promise<GuestHe
       { op: 'hello', versions: [guestWireVersion] },
       { signal, repeatMs: helloRepeatMs },
     );
-    if (!reply.ok) throw refused(reply);
-    if (reply.version !== undefined && reply.version !== guestWireVersion)
-      throw refused({
-        ...reply,
-        error: `it speaks version ${reply.version} of the guest wire, not ${guestWireVersion}`,
-      });
-    if (reply.ready === true) return toHello(reply);
+    const hello = readHello(reply);
+    if (reply.ready === true) return hello;
     await sleep(notReadyPauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
-}
-
-function refused(reply: ControlReply): SylphError {
-  return agentFailed(`the guest's agent refused hello: ${reply.error ?? reply.code ?? 'no reason given'}`);
-}
-
-function toHello(reply: ControlReply): GuestHello {
-  return {
-    version: reply.version ?? guestWireVersion,
-    agent: cleanText(reply.agent ?? '', 128),
-    kernel: cleanText(reply.kernel ?? '', 128),
-    bootId: cleanText(reply.bootId ?? '', 64),
-  };
 }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type http2 from 'node:http2';
-import type net from 'node:net';
 import type { GuestChannel, GuestHello, ProcessStream } from '@sylph/engine';
 import {
   type ControlReply,
@@ -14,23 +13,28 @@ import {
   frameType,
   guestProcessList,
   guestStats,
+  guestWireVersion,
 } from '@sylph/model';
 import type { ControlPort } from './control-port.ts';
 import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, textOf } from './failure.ts';
+import { readHello } from './hello.ts';
 import { parseJson, request } from './json-request.ts';
 import { exchangeNonce } from './nonce.ts';
 import { HttpProcessStream } from './process-stream.ts';
 import { connectWhenListening } from './unix-socket.ts';
+
+/** Until a guest has said something of itself. */
+const unheard: GuestHello = { version: guestWireVersion, agent: '', kernel: '', bootId: '' };
 
 /** Deadline of the small requests that have none of their caller's, ms. */
 const requestDeadlineMs = 15_000;
 
 /** {@link GuestChannel} over a control port whose agent has answered, and the path of the data port. Owns both. */
 export class PortsChannel implements GuestChannel {
-  readonly hello: GuestHello;
   readonly broken: Promise<string>;
+  #hello: GuestHello;
   readonly #control: ControlPort;
   readonly #dataPath: string;
   readonly #settleBroken: (reason: string) => void;
@@ -41,7 +45,7 @@ export class PortsChannel implements GuestChannel {
   constructor(control: ControlPort, dataPath: string, hello: GuestHello) {
     this.#control = control;
     this.#dataPath = dataPath;
-    this.hello = hello;
+    this.#hello = hello;
     const { promise, resolve } = Promise.withResolvers<string>();
     this.broken = promise;
     this.#settleBroken = resolve;
@@ -49,12 +53,32 @@ export class PortsChannel implements GuestChannel {
     void control.closed.then((reason) => this.#break(reason));
   }
 
+  /** A channel to a guest that starts from its memory. */
+  static async wake(
+    control: ControlPort,
+    dataPath: string,
+    event: ResumeEvent,
+    signal: AbortSignal,
+  ): Promise<PortsChannel> {
+    const channel = new PortsChannel(control, dataPath, unheard);
+    await channel.#openData((nonce) => ({ op: 'resume', ...event, nonce }), signal);
+    return channel;
+  }
+
+  get hello(): GuestHello {
+    return this.#hello;
+  }
+
   async resume(event: ResumeEvent, options: { deadlineMs: number }): Promise<void> {
-    await this.#openData('resume', (nonce) => ({ op: 'resume', ...event, nonce }), options.deadlineMs);
+    await withDeadline('resume', options.deadlineMs, (signal) =>
+      this.#openData((nonce) => ({ op: 'resume', ...event, nonce }), signal),
+    );
   }
 
   async open(options: { deadlineMs: number }): Promise<void> {
-    await this.#openData('open', (nonce) => ({ op: 'open', nonce }), options.deadlineMs);
+    await withDeadline('open', options.deadlineMs, (signal) =>
+      this.#openData((nonce) => ({ op: 'open', nonce }), signal),
+    );
   }
 
   async quiesce(options: { deadlineMs: number }): Promise<void> {
@@ -110,29 +134,24 @@ export class PortsChannel implements GuestChannel {
   }
 
   /** The data port is connected while the guest prepares its end; the nonce is written once it has answered, or its old session would swallow it. */
-  async #openData(what: string, op: (nonce: string) => ControlRequest, deadlineMs: number): Promise<void> {
+  async #openData(op: (nonce: string) => ControlRequest, signal: AbortSignal): Promise<void> {
     if (this.#session !== undefined) throw new Error('the data session is open already');
     const nonce = randomBytes(16);
     const abandon = new AbortController();
-    await withDeadline(what, deadlineMs, async (signal) => {
-      const connecting = connectWhenListening(this.#dataPath, AbortSignal.any([signal, abandon.signal]));
-      let socket: net.Socket | undefined;
-      try {
-        await Promise.all([
-          this.#ask(op(nonce.toString('hex')), signal),
-          connecting.then((connected) => (socket = connected)),
-        ]);
-        if (socket === undefined) throw new Error('unreachable: the socket is connected');
-        await exchangeNonce(socket, nonce, signal);
-        this.#useSession(await openDataSession(socket));
-        this.#assertUsable();
-      } catch (error) {
-        abandon.abort(error);
-        // The connection attempt ends with the same reason; its socket, if it made one, goes with it.
-        void connecting.then((late) => late.destroy()).catch(() => {});
-        throw error;
-      }
-    });
+    const connecting = connectWhenListening(this.#dataPath, AbortSignal.any([signal, abandon.signal]));
+    try {
+      const [socket, reply] = await Promise.all([connecting, this.#ask(op(nonce.toString('hex')), signal)]);
+      // The answer to `resume` is one to `hello` too.
+      if (reply.version !== undefined) this.#hello = readHello(reply);
+      await exchangeNonce(socket, nonce, signal);
+      this.#useSession(await openDataSession(socket));
+      this.#assertUsable();
+    } catch (error) {
+      abandon.abort(error);
+      // The connection attempt ends with the same reason; its socket, if it made one, goes with it.
+      void connecting.then((late) => late.destroy()).catch(() => {});
+      throw error;
+    }
   }
 
   #useSession(session: http2.ClientHttp2Session): void {

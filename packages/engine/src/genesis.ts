@@ -121,7 +121,8 @@ export class GenesisLibrary {
     stack.defer(() => vm.end());
     const channel = await connect(channels, vm, options.bootDeadlineMs, signal);
     stack.defer(() => channel.close());
-    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, { ...manifest, identity: genesisName }), {
+    // With an identity of its own, so that a sprite's first start finds every file of it in place and only writes over them.
+    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, manifest), {
       deadlineMs: options.resumeDeadlineMs,
     });
     await warmUp(channel);

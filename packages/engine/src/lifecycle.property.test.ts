@@ -16,6 +16,7 @@ const fallible = [
   'vm.capture',
   'vm.end',
   'channels.connect',
+  'channels.wake',
   'channel.resume',
   'channel.open',
   'channel.quiesce',

@@ -20,6 +20,9 @@ const maxOffset = 2 ** 47;
 /** Least time between two calls of `onActivity`, ms. */
 const activityMs = 100;
 
+/** When processes nobody knows are looked for in a guest without sessions, ms after the start. */
+const strangersMs = 2000;
+
 /** Pauses between attempts to forget a process that was just killed, ms. */
 const forgetMs = [50, 100, 200, 500, 1000, 2000, 5000] as const;
 
@@ -67,20 +70,22 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   async connect(channel: GuestChannel): Promise<void> {
     if (this.#connection !== undefined) throw new Error('connected already');
-    const processes = await channel.processes();
+    // Listing is on the way of every start to its first output; without a session to go on with it can wait.
+    const processes = this.#running.size > 0 ? await channel.processes() : undefined;
     const end = new AbortController();
     const connection = (this.#connection = { channel, signal: end.signal, end });
     void channel.broken.then(() => this.#cut(connection));
+    if (processes === undefined) {
+      this.#track(this.#background, this.#lookForStrangers(connection));
+      return;
+    }
     const known = new Map(processes.map((one) => [one.id, one]));
     for (const session of this.#running.values()) {
       const process = known.get(session.id);
       if (process === undefined) session.lose('the guest does not know its process');
       else this.#resume(session, process, connection);
     }
-    this.#forgetStrangers(
-      processes.filter((process) => !this.#running.has(process.id)),
-      connection,
-    );
+    this.#forgetStrangers(processes, connection);
   }
 
   async disconnect(): Promise<void> {
@@ -263,10 +268,21 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   /** Processes without a session: of a start that was never acknowledged, of a lost session, or an ended one. */
   #forgetStrangers(processes: { id: string; exited: boolean }[], connection: Connection): void {
-    const alive = processes.filter((process) => !process.exited).map((process) => process.id);
+    const strangers = processes.filter((process) => !this.#running.has(process.id));
+    const alive = strangers.filter((process) => !process.exited).map((process) => process.id);
     if (alive.length > 0)
       this.notice('processes without a session are killed', { count: alive.length, first: alive.slice(0, 10) });
-    for (const process of processes) this.#track(this.#background, this.#forgetStranger(process, connection));
+    for (const process of strangers) this.#track(this.#background, this.#forgetStranger(process, connection));
+  }
+
+  async #lookForStrangers(connection: Connection): Promise<void> {
+    const { channel, signal } = connection;
+    try {
+      await sleep(strangersMs, undefined, { signal });
+      this.#forgetStrangers(await channel.processes(), connection);
+    } catch (error) {
+      if (!signal.aborted) this.notice('the processes of a guest could not be listed', { err: error });
+    }
   }
 
   async #forgetStranger(process: { id: string; exited: boolean }, connection: Connection): Promise<void> {

@@ -26,6 +26,12 @@ export interface ChannelFactory {
     sockets: { data: string; control: string },
     options: { deadlineMs: number; signal: AbortSignal },
   ): Promise<GuestChannel>;
+  /** As {@link connect} and {@link GuestChannel.resume} in one step, for a guest that starts from its memory: it answers at once, so the event is the first it hears. */
+  wake(
+    sockets: { data: string; control: string },
+    event: ResumeEvent,
+    options: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<GuestChannel>;
 }
 
 /**

@@ -48,19 +48,17 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   );
   undo.defer(() => vm.end());
   await failpoints.hit('start.vm-running');
-  const channel = await connect(
-    channels,
-    vm,
-    plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs,
-    deadline,
-  );
+  const event = resumeEvent({ id: actor.id, name: actor.row.name }, manifest);
+  const { resumeDeadlineMs, bootDeadlineMs } = options;
+  const channel = plan.memory
+    ? await channelTo(
+        vm,
+        (signal) => channels.wake(vm.sockets, event, { deadlineMs: resumeDeadlineMs, signal }),
+        deadline,
+      )
+    : await connect(channels, vm, bootDeadlineMs, deadline);
   undo.defer(() => channel.close());
-  await untilEnd(
-    vm,
-    channel.resume(resumeEvent({ id: actor.id, name: actor.row.name }, manifest), {
-      deadlineMs: options.resumeDeadlineMs,
-    }),
-  );
+  if (!plan.memory) await untilEnd(vm, channel.resume(event, { deadlineMs: resumeDeadlineMs }));
   await failpoints.hit('start.agent-answered');
   undo.move();
   return { vm, dir, manifest: { ...manifest, identity: actor.id, machine }, channel, watch: new AbortController() };
@@ -73,14 +71,23 @@ export async function connect(
   deadlineMs: number,
   signal: AbortSignal = AbortSignal.timeout(deadlineMs),
 ): Promise<GuestChannel> {
+  return channelTo(vm, (until) => channels.connect(vm.sockets, { deadlineMs, signal: until }), signal);
+}
+
+/** Waits for a channel, but not beyond the VM's life; one that comes too late is closed. */
+async function channelTo(
+  vm: Vm,
+  make: (signal: AbortSignal) => Promise<GuestChannel>,
+  signal: AbortSignal,
+): Promise<GuestChannel> {
   const given = new AbortController();
-  const connecting = channels.connect(vm.sockets, { deadlineMs, signal: AbortSignal.any([signal, given.signal]) });
+  const making = make(AbortSignal.any([signal, given.signal]));
   try {
-    return await untilEnd(vm, connecting);
+    return await untilEnd(vm, making);
   } catch (error) {
     given.abort(error);
     // It may have been made just then; its own failure is of no interest to anyone.
-    void connecting.then((late) => late.close()).catch(() => undefined);
+    void making.then((late) => late.close()).catch(() => undefined);
     throw error;
   }
 }

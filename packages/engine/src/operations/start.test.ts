@@ -31,7 +31,7 @@ describe('the ladder', () => {
 
   for (const [what, step] of [
     ['the agent refuses', 'channel.resume'],
-    ['the agent cannot be reached', 'channels.connect'],
+    ['the agent cannot be reached', 'channels.wake'],
     ['the network cannot be had', 'network.attach'],
     ['the working directory cannot be made', 'store.openVm'],
     ['the memory cannot be kept', 'store.dropRest'],
@@ -46,7 +46,7 @@ describe('the ladder', () => {
 
   it('gives up an agent that hangs, at its deadline', async () => {
     const on = await asleep();
-    on.gate.fail('channels.connect', 'hang');
+    on.gate.fail('channels.wake', 'hang');
     assert.equal((await on.start('one')).row.lastStart?.how, 'disk');
     await on.suspend('one');
     on.gate.fail('channel.resume', 'hang');
@@ -56,7 +56,7 @@ describe('the ladder', () => {
 
   it('notices a VM that dies before its agent answers', async () => {
     const on = await asleep();
-    on.gate.fail('channels.connect', async () => (await on.world.machine('one')).end('died', 'shot'));
+    on.gate.fail('channels.wake', async () => (await on.world.machine('one')).end('died', 'shot'));
     assert.equal((await on.start('one')).row.lastStart?.how, 'disk');
     await on.suspend('one');
     on.gate.fail('channel.resume', async () => (await on.world.machine('one')).end('guest', 'powered off'));

@@ -29,6 +29,21 @@ export class NullChannels implements ChannelFactory {
     this.open.add(channel);
     return guarded('channel', channel, this.#gate, ['startProcess', 'attachProcess']);
   }
+
+  async wake(
+    sockets: { data: string; control: string },
+    event: ResumeEvent,
+    options: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<GuestChannel> {
+    const channel = await this.connect(sockets);
+    try {
+      await channel.resume(event, options);
+      return channel;
+    } catch (error) {
+      await channel.close();
+      throw error;
+    }
+  }
 }
 
 /** A conversation with a machine's guest. */
