@@ -81,7 +81,7 @@ async function mountPool(stack: AsyncDisposableStack): Promise<string> {
   await shell('mkfs.xfs', ['-q', '-m', 'reflink=1', file]);
   const device = (await shell('losetup', ['--find', '--show', '--direct-io=on', file])).trim();
   try {
-    await shell('mount', ['-t', 'xfs', '-o', 'noatime,discard', device, pool]);
+    await shell('mount', ['-t', 'xfs', '-o', 'noatime', device, pool]);
   } finally {
     // The mount keeps the device; with this it goes away by itself on unmount.
     await shell('losetup', ['--detach', device]);

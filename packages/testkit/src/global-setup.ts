@@ -22,7 +22,7 @@ export async function globalSetup(): Promise<void> {
       await handle.close();
       await shell('mkfs.xfs', ['-q', '-f', '-m', 'reflink=1', file]);
     }
-    await shell('mount', ['-o', 'loop,noatime,discard', file, testPool]);
+    await shell('mount', ['-o', 'loop,noatime', file, testPool]);
   }
   for (const name of await fs.readdir(testPool))
     if (name.startsWith('run-')) await fs.rm(path.join(testPool, name), { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { QemuDriver } from '@sylph/driver-qemu';
 import { Failpoints, Sprites, type EngineDeps } from '@sylph/engine';
 import { SlirpNetwork } from '@sylph/network-slirp';
 import { JournalKeeper } from '@sylph/sessions';
-import { closePool, openPool, PoolDirectory } from '@sylph/store-pool';
+import { closePool, openPool, PoolDirectory, Trimmer } from '@sylph/store-pool';
 import { openSqliteRepository } from '@sylph/store-sqlite';
 import type { Logger } from 'pino';
 import { buildApi } from '../api/index.ts';
@@ -38,6 +38,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const pool = await openPool(dataDir);
   stack.defer(() => unmount(pool, config, log));
   const store = stack.use(new PoolDirectory(pool.root));
+  stack.use(
+    new Trimmer(pool, { onFailure: (error) => log.warn({ err: error }, 'free space of the pool was not given back') }),
+  );
   const repository = stack.use(openSqliteRepository(path.join(dataDir, 'sylph.db')));
   const catalog = await PoolCatalog.open({
     images: store.layout.images,
