@@ -42,7 +42,7 @@ const fallible = [
   'sessions.replaceFrom',
   'sessions.lose',
   'repository.updateSprite',
-  'repository.insertSprite',
+  'repository.insertSprites',
   'repository.insertCheckpoint',
   'repository.takeCounter',
 ] as const;

@@ -66,7 +66,7 @@ describe('creating', () => {
 
   it('leaves nothing of a sprite whose files or row could not be written', async () => {
     const on = await Scenario.open();
-    for (const step of ['store.createSprite', 'repository.insertSprite']) {
+    for (const step of ['store.createSprite', 'repository.insertSprites']) {
       on.gate.fail(step, poolFull);
       await rejects(on.create('one'), 'pool_full');
       await rejects(on.get('one'), 'sprite_not_found');

@@ -18,7 +18,7 @@ import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
 import type { CaptureReport } from './interfaces/vm-driver.ts';
 import { checkpointSprite, removeCheckpoint } from './operations/checkpoint.ts';
-import { createSprite, type NewSprite } from './operations/create.ts';
+import { createSprites, type NewSprite } from './operations/create.ts';
 import { deleteSprite } from './operations/delete.ts';
 import { openOrigin } from './operations/fork.ts';
 import { restartSprite } from './operations/restart.ts';
@@ -145,7 +145,7 @@ export class Sprites implements SpriteService {
     }
     const shape = shapeFrom(request.config ?? {}, (await store.capacity()).totalBytes);
     const genesis = await this.#genesis.get(image, shape);
-    const [view] = await this.#make([{ org, name: request.name, request, parent: undefined }], genesis);
+    const [view] = await this.#make(org, [{ name: request.name, request, parent: undefined }], genesis);
     return view as SpriteView;
   }
 
@@ -351,30 +351,17 @@ export class Sprites implements SpriteService {
         await using origin = await openOrigin(actor, checkpoint);
         const parent = { row: actor.row, checkpoint: origin.checkpoint };
         return await this.#make(
-          names.map((wanted) => ({ org, name: wanted, request, parent })),
+          org,
+          names.map((wanted) => ({ name: wanted, request, parent })),
           origin.snapshot,
         );
       }),
     );
   }
 
-  /** Makes sprites from one snapshot: all or none. */
-  async #make(sprites: readonly NewSprite[], snapshot: Snapshot): Promise<SpriteView[]> {
-    const made: SpriteView[] = [];
-    try {
-      for (const sprite of sprites) {
-        const row = await createSprite(this.#deps, sprite, snapshot);
-        made.push(viewOf(row, sprite.org, restingState(row), null));
-        if (sprite.parent) await this.#deps.failpoints.hit('fork.one-created');
-      }
-      return made;
-    } catch (error) {
-      for (const { row, org } of made)
-        await this.delete(org, row.name).catch((thrown: unknown) =>
-          this.#deps.log.error({ err: thrown, sprite: row.name }, 'a sprite of a failed fork could not be removed'),
-        );
-      throw error;
-    }
+  async #make(org: OrgRow, sprites: readonly NewSprite[], snapshot: Snapshot): Promise<SpriteView[]> {
+    const rows = await createSprites(this.#deps, org, sprites, snapshot);
+    return rows.map((row) => viewOf(row, org, restingState(row), null));
   }
 
   /** Makes a sprite run, joining a start under way. */

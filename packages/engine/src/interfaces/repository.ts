@@ -93,8 +93,8 @@ export interface Repository extends AsyncDisposable {
   /** Best effort, at most once a minute per token. */
   touchToken(id: string, at: string): Promise<void>;
 
-  /** Takes the lowest free uid from `uidBase` up. Throws `name_taken`. */
-  insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow>;
+  /** All or none, also across a crash. Each takes the lowest free uid from `uidBase` up. In the order given. Throws `name_taken`. */
+  insertSprites(rows: readonly Omit<SpriteRow, 'uid'>[], uidBase: number): Promise<SpriteRow[]>;
   sprite(id: SpriteId): Promise<SpriteRow | undefined>;
   spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined>;
   /** By name, after `after`, at most `limit`. */

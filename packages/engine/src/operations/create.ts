@@ -6,41 +6,57 @@ import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 
 /** A sprite to be made: what was asked for, and whom it is made from. What the request leaves open comes from the parent. */
 export interface NewSprite {
-  org: OrgRow;
   name: string;
   request: Partial<CreateSpriteRequest>;
   parent: { row: SpriteRow; checkpoint: CheckpointId | null } | undefined;
 }
 
-/** Makes a sprite that rests on a copy of a snapshot. Files first, row last: a daemon that dies in between leaves files the sweep removes. On failure nothing is left. */
-export async function createSprite(deps: EngineDeps, sprite: NewSprite, snapshot: Snapshot): Promise<SpriteRow> {
+/**
+ * Makes sprites of one organization that rest on copies of one snapshot: all or none. The files of all first, then all rows at once: a daemon that dies before leaves files the sweep removes, one that dies after has made them all.
+ * On failure nothing is left.
+ */
+export async function createSprites(
+  deps: EngineDeps,
+  org: OrgRow,
+  sprites: readonly NewSprite[],
+  snapshot: Snapshot,
+): Promise<SpriteRow[]> {
   const { store, repository, failpoints, options } = deps;
-  const id: SpriteId = `sprite-${randomUUID()}`;
+  const wanted = sprites.map((sprite) => rowOf(org, sprite, snapshot, options.defaultIdleTimeoutS));
   try {
-    await store.createSprite(id, snapshot);
+    for (const row of wanted) {
+      await store.createSprite(row.id, snapshot);
+      if (row.parentSpriteId !== null) await failpoints.hit('fork.one-created');
+    }
     await failpoints.hit('create.before-row');
-    const row = await repository.insertSprite(
-      rowOf(id, sprite, snapshot, options.defaultIdleTimeoutS),
-      options.uidBase + 1,
-    );
+    const rows = await repository.insertSprites(wanted, options.uidBase + 1);
     await failpoints.hit('create.after-row');
-    return row;
+    return rows;
   } catch (error) {
-    await repository.removeSprite(id);
-    await store.removeSprite(id);
+    for (const { id } of wanted) await undo(deps, id);
     throw error;
   }
 }
 
+async function undo({ store, repository, log }: EngineDeps, id: SpriteId): Promise<void> {
+  try {
+    await repository.removeSprite(id);
+    await store.removeSprite(id);
+  } catch (error) {
+    // The caller hears why the creation failed; files without a row are removed at the next start.
+    log.error({ err: error, sprite: id }, 'what a failed creation left could not be removed');
+  }
+}
+
 function rowOf(
-  id: SpriteId,
-  { org, name, request, parent }: NewSprite,
+  org: OrgRow,
+  { name, request, parent }: NewSprite,
   { manifest }: Snapshot,
   defaultIdleTimeoutS: number,
 ): Omit<SpriteRow, 'uid'> {
   const now = new Date().toISOString();
   return {
-    id,
+    id: `sprite-${randomUUID()}`,
     orgId: org.id,
     name,
     createdAt: now,

@@ -53,9 +53,10 @@ describe('forking', () => {
   });
 
   it('makes all or none', async () => {
-    for (const step of ['store.createSprite', 'repository.insertSprite']) {
+    for (const step of ['store.createSprite', 'repository.insertSprites']) {
       const on = await Scenario.running('x');
-      on.gate.fail(step, () => on.gate.fail(step, poolFull));
+      // Files are written one sprite after the other: the second fails. Rows are written once for all.
+      on.gate.fail(step, step === 'store.createSprite' ? () => on.gate.fail(step, poolFull) : poolFull);
       await rejects(on.fork('one', 'copy', { count: 4 }), 'pool_full');
       await on.consistent();
       assert.deepEqual(
@@ -64,10 +65,47 @@ describe('forking', () => {
       );
       await on.end();
     }
+    for (const point of ['fork.one-created', 'create.after-row'] as const) {
+      const on = await Scenario.running('x');
+      on.daemon.throwAt(point);
+      await rejects(on.fork('one', 'copy', { count: 4 }), 'internal');
+      await on.consistent();
+      await rejects(on.get('copy-1'), 'sprite_not_found');
+      await on.end();
+    }
+  });
+
+  for (const [point, made] of [
+    ['fork.captured', 0],
+    ['fork.one-created', 0],
+    ['create.before-row', 0],
+    ['create.after-row', 3],
+  ] as const) {
+    it(`makes ${made === 0 ? 'none' : 'all'} when the daemon dies at ${point}`, async () => {
+      const on = await Scenario.running('x');
+      on.daemon.dieAt(point);
+      await on.dieDuring(on.fork('one', 'copy', { count: 3 }));
+      await on.consistent();
+      const copies = await on.daemon.sprites.list(on.daemon.org, { prefix: 'copy', limit: 10 });
+      assert.equal(copies.length, made);
+      for (const { row } of copies) {
+        await on.start(row.name);
+        assert.deepEqual(await on.world.read(row.name), { memory: 'x', disk: 'x' });
+      }
+      if (made === 0) assert.equal((await on.fork('one', 'copy', { count: 3 })).length, 3, 'the names are free');
+      await on.end();
+    });
+  }
+
+  it('makes none when one of the names is taken while it captures', async () => {
     const on = await Scenario.running('x');
-    on.daemon.throwAt('fork.one-created');
-    await rejects(on.fork('one', 'copy', { count: 4 }), 'internal');
-    await rejects(on.get('copy-1'), 'sprite_not_found');
+    on.gate.fail('vm.capture', () => on.create('copy-2'));
+    await rejects(on.fork('one', 'copy', { count: 3 }), 'name_taken');
+    const left = await on.daemon.sprites.list(on.daemon.org, { limit: 10 });
+    assert.deepEqual(
+      left.map(({ row }) => row.name),
+      ['copy-2', 'one'],
+    );
     await on.end();
   });
 

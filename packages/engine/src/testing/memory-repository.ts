@@ -34,14 +34,21 @@ export class MemoryRepository implements Repository {
     return org;
   }
 
-  async insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
-    if ([...this.#sprites.values()].some(({ orgId, name }) => orgId === row.orgId && name === row.name))
-      throw new SylphError('name_taken', `${row.name} exists`);
-    const taken = new Set([...this.#sprites.values()].map(({ uid }) => uid));
-    let uid = uidBase;
-    while (taken.has(uid)) uid++;
-    this.#sprites.set(row.id, { ...row, uid });
-    return { ...row, uid };
+  async insertSprites(rows: readonly Omit<SpriteRow, 'uid'>[], uidBase: number): Promise<SpriteRow[]> {
+    const all = [...this.#sprites.values()];
+    const uids = new Set(all.map(({ uid }) => uid));
+    const names = new Set(all.map(({ orgId, name }) => `${orgId} ${name}`));
+    const made = rows.map((row) => {
+      const key = `${row.orgId} ${row.name}`;
+      if (names.has(key)) throw new SylphError('name_taken', `${row.name} exists`);
+      let uid = uidBase;
+      while (uids.has(uid)) uid++;
+      names.add(key);
+      uids.add(uid);
+      return { ...row, uid };
+    });
+    for (const row of made) this.#sprites.set(row.id, row);
+    return made;
   }
 
   async sprite(id: SpriteId): Promise<SpriteRow | undefined> {

@@ -36,6 +36,17 @@ export function plainSprite(org: OrgRow, name: string): Omit<SpriteRow, 'uid'> {
   };
 }
 
+/** Inserts one row. */
+export async function insertSprite(
+  repository: Repository,
+  row: Omit<SpriteRow, 'uid'>,
+  uidBase: number,
+): Promise<SpriteRow> {
+  const [inserted] = await repository.insertSprites([row], uidBase);
+  assert.ok(inserted);
+  return inserted;
+}
+
 const checkpointOf = (spriteId: SpriteId, id: string, more: Partial<CheckpointRow> = {}): CheckpointRow => ({
   spriteId,
   id,
@@ -124,11 +135,11 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
         lastWarmingAt: at(6),
         lastStart: { how: 'disk', at: at(4), duration_ms: 12.5, failures: [{ how: 'memory', reason: 'damaged' }] },
       };
-      const inserted = await repository.insertSprite(full, 1000);
+      const inserted = await insertSprite(repository, full, 1000);
       assert.deepEqual(inserted, { ...full, uid: 1000 });
       assert.deepEqual(await repository.sprite(full.id), inserted);
       assert.deepEqual(await repository.spriteByName(org.id, 'full'), inserted);
-      const plain = await repository.insertSprite(plainSprite(org, 'plain'), 1000);
+      const plain = await insertSprite(repository, plainSprite(org, 'plain'), 1000);
       assert.deepEqual(await repository.sprite(plain.id), plain);
       assert.equal(await repository.sprite(newSpriteId()), undefined);
       assert.equal(await repository.spriteByName(org.id, 'none'), undefined);
@@ -138,10 +149,10 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const other = await repository.ensureOrg('other');
-      await repository.insertSprite(plainSprite(org, 'one'), 1000);
-      await rejectsWith(repository.insertSprite(plainSprite(org, 'one'), 1000), 'name_taken');
-      await repository.insertSprite(plainSprite(other, 'one'), 1000);
-      const two = await repository.insertSprite(plainSprite(org, 'two'), 1000);
+      await insertSprite(repository, plainSprite(org, 'one'), 1000);
+      await rejectsWith(insertSprite(repository, plainSprite(org, 'one'), 1000), 'name_taken');
+      await insertSprite(repository, plainSprite(other, 'one'), 1000);
+      const two = await insertSprite(repository, plainSprite(org, 'two'), 1000);
       await rejectsWith(repository.updateSprite(two.id, { name: 'one' }), 'name_taken');
       assert.equal((await repository.sprite(two.id))?.name, 'two');
     });
@@ -150,7 +161,7 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const made = await Promise.all(
-        ['a', 'b', 'c', 'd'].map((each) => repository.insertSprite(plainSprite(org, each), 500)),
+        ['a', 'b', 'c', 'd'].map((each) => insertSprite(repository, plainSprite(org, each), 500)),
       );
       assert.deepEqual(
         made.map(({ uid }) => uid).toSorted((a, b) => a - b),
@@ -159,18 +170,38 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const freed = made.filter(({ uid }) => uid === 500 || uid === 502);
       for (const { id } of freed) await repository.removeSprite(id);
       const uids = [];
-      for (const each of ['e', 'f', 'g']) uids.push((await repository.insertSprite(plainSprite(org, each), 500)).uid);
+      for (const each of ['e', 'f', 'g']) uids.push((await insertSprite(repository, plainSprite(org, each), 500)).uid);
       assert.deepEqual(uids, [500, 502, 504]);
-      assert.equal((await repository.insertSprite(plainSprite(org, 'h'), 400)).uid, 400);
-      assert.equal((await repository.insertSprite(plainSprite(org, 'i'), 503)).uid, 505);
+      assert.equal((await insertSprite(repository, plainSprite(org, 'h'), 400)).uid, 400);
+      assert.equal((await insertSprite(repository, plainSprite(org, 'i'), 503)).uid, 505);
+    });
+
+    it('inserts several sprites in one go, or none of them', async () => {
+      await using repository = await open();
+      const org = await repository.ensureOrg('acme');
+      const wanted = ['c', 'a', 'b'].map((each) => plainSprite(org, each));
+      const made = await repository.insertSprites(wanted, 500);
+      assert.deepEqual(
+        made,
+        wanted.map((row, index) => ({ ...row, uid: 500 + index })),
+      );
+      assert.deepEqual(await repository.listSprites({ orgId: org.id, limit: 10 }), [made[1], made[2], made[0]]);
+      assert.deepEqual(await repository.insertSprites([], 500), []);
+
+      const taken = [plainSprite(org, 'd'), plainSprite(org, 'a'), plainSprite(org, 'e')];
+      await rejectsWith(repository.insertSprites(taken, 500), 'name_taken');
+      await rejectsWith(repository.insertSprites([plainSprite(org, 'd'), plainSprite(org, 'd')], 500), 'name_taken');
+      assert.deepEqual(await repository.listSprites({ orgId: org.id, limit: 10 }), [made[1], made[2], made[0]]);
+      assert.equal((await repository.countSprites(org.id)).new, 3);
+      assert.equal((await insertSprite(repository, plainSprite(org, 'd'), 500)).uid, 503);
     });
 
     it('lists by name, after a name, with a prefix, of one organization', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
       const other = await repository.ensureOrg('other');
-      for (const each of ['b', 'a-2', 'a-1', 'a', 'c']) await repository.insertSprite(plainSprite(org, each), 1000);
-      await repository.insertSprite(plainSprite(other, 'a-9'), 1000);
+      for (const each of ['b', 'a-2', 'a-1', 'a', 'c']) await insertSprite(repository, plainSprite(org, each), 1000);
+      await insertSprite(repository, plainSprite(other, 'a-9'), 1000);
       const names = async (query: { prefix?: string; after?: string; limit: number }): Promise<string[]> =>
         (await repository.listSprites({ orgId: org.id, ...query })).map((row) => row.name);
       assert.deepEqual(await names({ limit: 10 }), ['a', 'a-1', 'a-2', 'b', 'c']);
@@ -189,14 +220,14 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const other = await repository.ensureOrg('other');
       const none = { new: 0, awake: 0, memory: 0, disk: 0, failed: 0 };
       assert.deepEqual(await repository.countSprites(org.id), none);
-      const one = await repository.insertSprite(plainSprite(org, 'one'), 1000);
-      await repository.insertSprite(plainSprite(org, 'two'), 1000);
-      await repository.insertSprite({ ...plainSprite(other, 'one'), lastState: 'failed' }, 1000);
+      const one = await insertSprite(repository, plainSprite(org, 'one'), 1000);
+      await insertSprite(repository, plainSprite(org, 'two'), 1000);
+      await insertSprite(repository, { ...plainSprite(other, 'one'), lastState: 'failed' }, 1000);
       await repository.updateSprite(one.id, { lastState: 'awake' });
       await repository.updateSprite(one.id, { lastState: 'awake', reason: 'again' });
       assert.deepEqual(await repository.countSprites(org.id), { ...none, new: 1, awake: 1 });
       assert.deepEqual(await repository.countSprites(), { ...none, new: 1, awake: 1, failed: 1 });
-      await rejectsWith(repository.insertSprite(plainSprite(org, 'one'), 1000), 'name_taken');
+      await rejectsWith(insertSprite(repository, plainSprite(org, 'one'), 1000), 'name_taken');
       await repository.removeSprite(one.id);
       assert.deepEqual(await repository.countSprites(org.id), { ...none, new: 1 });
     });
@@ -204,7 +235,7 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
     it('updates what is given and nothing else', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
-      const row = await repository.insertSprite({ ...plainSprite(org, 'one'), reason: 'x', labels: ['l'] }, 1000);
+      const row = await insertSprite(repository, { ...plainSprite(org, 'one'), reason: 'x', labels: ['l'] }, 1000);
       const updated = await repository.updateSprite(row.id, {
         reason: null,
         labels: [],
@@ -229,7 +260,7 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
     it('never gives a counter value twice', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
-      const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
+      const { id } = await insertSprite(repository, plainSprite(org, 'one'), 1000);
       const taken = await Promise.all(Array.from({ length: 20 }, () => repository.takeCounter(id, 'nextSession')));
       assert.deepEqual(
         taken.toSorted((a, b) => a - b),
@@ -247,7 +278,7 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const org = await repository.ensureOrg('acme');
       const made = [];
       for (let index = 0; index < 12; index++)
-        made.push(await repository.insertSprite(plainSprite(org, `s${index}`), 1000));
+        made.push(await insertSprite(repository, plainSprite(org, `s${index}`), 1000));
       await repository.updateSprite(made[3]?.id as SpriteId, { lastState: 'awake' });
       const ids = await Array.fromAsync(repository.spriteIds());
       assert.deepEqual(ids.toSorted(), made.map(({ id }) => id).toSorted());
@@ -260,8 +291,8 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
     it('keeps checkpoints, newest first, and removes them with their sprite', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');
-      const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
-      const { id: other } = await repository.insertSprite(plainSprite(org, 'two'), 1000);
+      const { id } = await insertSprite(repository, plainSprite(org, 'one'), 1000);
+      const { id: other } = await insertSprite(repository, plainSprite(org, 'two'), 1000);
       const first = checkpointOf(id, 'v0', { createdAt: at(50), comment: 'with "quotes"' });
       const auto = checkpointOf(id, 'auto-20260101-000000-ab12', {
         createdAt: at(10),

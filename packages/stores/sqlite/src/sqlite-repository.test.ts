@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import type { Repository } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
-import { plainSprite, repositorySuite } from './repository-suite.ts';
+import { insertSprite, plainSprite, repositorySuite } from './repository-suite.ts';
 import { openSqliteRepository } from './sqlite-repository.ts';
 
 class TempDir implements AsyncDisposable {
@@ -44,7 +44,7 @@ describe('sqlite', () => {
     const path = join(dir.path, 'sylph.db');
     const write = async (repository: Repository): Promise<void> => {
       await using _ = repository;
-      await repository.insertSprite(plainSprite(await repository.ensureOrg('acme'), 'one'), 1000);
+      await insertSprite(repository, plainSprite(await repository.ensureOrg('acme'), 'one'), 1000);
     };
     await write(openSqliteRepository(path));
     await using repository = openSqliteRepository(path);
@@ -74,7 +74,7 @@ describe('sqlite', () => {
     const path = join(dir.path, 'sylph.db');
     await using repository = openSqliteRepository(path);
     const org = await repository.ensureOrg('acme');
-    const { id } = await repository.insertSprite(plainSprite(org, 'one'), 1000);
+    const { id } = await insertSprite(repository, plainSprite(org, 'one'), 1000);
     const raw = new DatabaseSync(path);
     raw.prepare('update sprites set labels = ?').run('{"not": "a list"}');
     raw.close();
@@ -86,10 +86,10 @@ describe('sqlite', () => {
     const path = join(dir.path, 'sylph.db');
     const program = `
       import { openSqliteRepository } from ${JSON.stringify(new URL('./sqlite-repository.ts', import.meta.url).href)};
-      import { plainSprite } from ${JSON.stringify(new URL('./repository-suite.ts', import.meta.url).href)};
+      import { insertSprite, plainSprite } from ${JSON.stringify(new URL('./repository-suite.ts', import.meta.url).href)};
       await using repository = openSqliteRepository(${JSON.stringify(path)});
       const org = await repository.ensureOrg('acme');
-      for (let n = 0; n < 25; n++) await repository.insertSprite(plainSprite(org, 'p' + process.pid + '-' + n), 1000);
+      for (let n = 0; n < 25; n++) await insertSprite(repository, plainSprite(org, 'p' + process.pid + '-' + n), 1000);
     `;
     const children = [1, 2, 3].map(() =>
       spawn(process.execPath, ['--input-type=module-typescript', '-e', program], {
@@ -105,6 +105,31 @@ describe('sqlite', () => {
       all.map(({ uid }) => uid).toSorted((a, b) => a - b),
       Array.from({ length: 75 }, (_, index) => 1000 + index),
     );
+  });
+
+  it('has all sprites inserted in one go or none when its process is killed', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    const program = `
+      import { openSqliteRepository } from ${JSON.stringify(new URL('./sqlite-repository.ts', import.meta.url).href)};
+      import { plainSprite } from ${JSON.stringify(new URL('./repository-suite.ts', import.meta.url).href)};
+      const repository = openSqliteRepository(${JSON.stringify(path)});
+      const org = await repository.ensureOrg('acme');
+      for (let batch = 0; ; batch++) {
+        await repository.insertSprites(Array.from({ length: 40 }, (_, n) => plainSprite(org, batch + '-' + n)), 1000);
+        if (batch === 2) process.stdout.write('inserting');
+      }
+    `;
+    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    await using repository = openSqliteRepository(path);
+    const { new: inserted } = await repository.countSprites();
+    assert.ok(inserted >= 120, `${inserted} sprites`);
+    assert.equal(inserted % 40, 0);
   });
 
   it('answers lists, counts and names from indexes', async () => {

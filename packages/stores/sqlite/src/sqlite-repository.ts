@@ -126,16 +126,12 @@ class SqliteRepository implements Repository {
     });
   }
 
-  insertSprite(row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
+  insertSprites(wanted: readonly Omit<SpriteRow, 'uid'>[], uidBase: number): Promise<SpriteRow[]> {
     return run(() =>
       this.#db.transaction().execute(async (trx) => {
-        const complete: SpriteRow = { ...row, uid: await lowestFreeUid(trx, uidBase) };
-        try {
-          await trx.insertInto('sprites').values(rows.toSprite(complete)).execute();
-        } catch (error) {
-          throw isDuplicate(error, 'sprites.name') ? nameTaken(row.name, error) : error;
-        }
-        return complete;
+        const inserted: SpriteRow[] = [];
+        for (const row of wanted) inserted.push(await insertSprite(trx, row, uidBase));
+        return inserted;
       }),
     );
   }
@@ -342,6 +338,17 @@ async function run<Value>(work: () => Promise<Value>): Promise<Value> {
     return await work();
   } catch (error) {
     throw translate(error);
+  }
+}
+
+/** `trx` is a transaction: nobody else takes the uid between the look and the insertion. */
+async function insertSprite(trx: Kysely<Tables>, row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
+  const complete: SpriteRow = { ...row, uid: await lowestFreeUid(trx, uidBase) };
+  try {
+    await trx.insertInto('sprites').values(rows.toSprite(complete)).execute();
+    return complete;
+  } catch (error) {
+    throw isDuplicate(error, 'sprites.name') ? nameTaken(row.name, error) : error;
   }
 }
 
