@@ -22,6 +22,10 @@ describe('the error table', () => {
     }
   });
 
+  it('does not invite to repeat a command whose end nobody knows', () => {
+    assert.equal(errorTable.session_lost.retryable, false);
+  });
+
   it('calls no conflict and nothing missing retryable', () => {
     for (const code of codes)
       if ([400, 401, 403, 404, 405, 409, 410, 413].includes(errorTable[code].status))
@@ -65,5 +69,7 @@ describe('SylphError', () => {
       });
     }
     assert.equal(toErrorBody(new SylphError('internal', 'x', { hint: 'y' })).hint, 'y');
+    const faulty = toErrorBody(new SylphError('invalid_request', 'a; b'), ['a', 'b']);
+    assert.deepEqual(errorBody.parse(faulty).errors, ['a', 'b']);
   });
 });

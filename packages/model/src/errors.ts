@@ -27,6 +27,8 @@ export const errorTable = {
   internal: { status: 500, exitCode: 1, retryable: false, fault: 'ours' },
   agent_failed: { status: 502, exitCode: 1, retryable: true, fault: 'ours' },
   vm_failed: { status: 502, exitCode: 1, retryable: true, fault: 'ours' },
+  /** Nobody knows how the command ended: running it again may do its work twice. */
+  session_lost: { status: 502, exitCode: 1, retryable: false, fault: 'ours' },
   sprite_failed: { status: 503, exitCode: 1, retryable: false, fault: 'ours' },
   not_ready: { status: 503, exitCode: 1, retryable: true, fault: 'ours' },
   shutting_down: { status: 503, exitCode: 1, retryable: true, fault: 'ours' },
@@ -94,16 +96,21 @@ export const errorBody = z
     code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
     hint: z.string().optional(),
     retryable: z.boolean(),
+    errors: z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'Every fault of a request that does not fit, one sentence each' }),
   })
   .meta({ id: 'Error' });
 
-/** The error as clients see it. */
-export function toErrorBody(error: SylphError): z.output<typeof errorBody> {
+/** The error as clients see it; `faults` are those of a request that does not fit. */
+export function toErrorBody(error: SylphError, faults?: string[]): z.output<typeof errorBody> {
   return {
     error: error.message,
     message: error.message,
     code: error.code,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     retryable: error.retryable,
+    ...(faults === undefined ? {} : { errors: faults }),
   };
 }

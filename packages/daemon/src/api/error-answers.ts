@@ -1,17 +1,12 @@
 import { errorBody, SylphError, toErrorBody, type ErrorCode } from '@sylph/model';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
-import * as z from 'zod';
-
-/** Body of an error answer: the product's error and, for a request that does not fit its schema, every fault in it. */
-export const errorAnswer = z
-  .strictObject({ ...errorBody.shape, errors: z.array(z.string()).optional() })
-  .meta({ id: 'ErrorAnswer' });
+import type * as z from 'zod';
 
 /** What every route can answer besides success, for the OpenAPI document. */
 export const errorResponses = {
-  '4xx': errorAnswer.describe('The request cannot be served as it is; nothing was changed'),
-  '5xx': errorAnswer.describe('The request could not be served; `retryable` tells whether repeating it can help'),
+  '4xx': errorBody.describe('The request cannot be served as it is; nothing was changed'),
+  '5xx': errorBody.describe('The request could not be served; `retryable` tells whether repeating it can help'),
 };
 
 /** A request that does not fit, with each fault in it. */
@@ -51,14 +46,14 @@ export function sendError(reply: FastifyReply, error: SylphError): FastifyReply 
 }
 
 /** The answer's body. Internal errors keep their text to the log. */
-export function errorAnswerOf(error: SylphError): z.output<typeof errorAnswer> {
+export function errorAnswerOf(error: SylphError): z.output<typeof errorBody> {
   if (error.code === 'internal')
     return toErrorBody(
       new SylphError('internal', 'an internal error; the log of sylphd has it under this request id', {
         hint: 'Look for the X-Request-Id of this answer in the log.',
       }),
     );
-  return { ...toErrorBody(error), ...(error instanceof InvalidRequest ? { errors: error.faults } : {}) };
+  return toErrorBody(error, error instanceof InvalidRequest ? error.faults : undefined);
 }
 
 function toSylphError(thrown: unknown, request: FastifyRequest): SylphError {

@@ -1,5 +1,5 @@
 import type { OrgRow, Session, SpriteLease, SpriteService } from '@sylph/engine';
-import { attachQuery, socketExecQuery, SylphError, type ErrorCode } from '@sylph/model';
+import { attachQuery, socketExecQuery, SylphError } from '@sylph/model';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { WebSocket } from 'ws';
@@ -150,7 +150,7 @@ export const execSocketRoutes =
         if (!client.gone.aborted) {
           request.log.error({ err: error, sessionId: session.id }, 'exec socket failed');
           const message = 'the output could not be read; attach again';
-          client.tell({ type: 'error', message, error: message, code: 'internal' satisfies ErrorCode });
+          client.tell({ type: 'error', message, error: message, code: 'internal' });
           void client.close(internalError, message);
         }
       }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { ErrorCode } from '../errors.ts';
 import { signalName } from '../guest/process.ts';
 
 /** A running session of `GET …/exec`. `is_active` means that a client is attached. */
@@ -45,7 +46,7 @@ export type ExecServerMessage =
   /** Output between these offsets is gone: the journal is bounded and nobody was reading. */
   | { type: 'dropped'; session_id: string; from: number; to: number }
   | { type: 'lost'; session_id: string; reason: string }
-  | { type: 'error'; message: string; error: string; code: string }
+  | { type: 'error'; message: string; error: string; code: ErrorCode }
   | { type: 'debug'; msg: string };
 
 /** Text messages from client to server on an exec socket. Unknown types are ignored: newer clients may say more. */
