@@ -206,6 +206,55 @@ test('input nobody reads and output nobody acknowledges do not block each other 
   await channel.close();
 });
 
+test('a client that sends again what lies behind the input offset loses and doubles no byte, however often the daemon is lost', async () => {
+  await using fixture = await SessionsFixture.create(90_000);
+  await using relay = await Relay.start(agent.dir, agent.sockets);
+  const input = Buffer.alloc(6_000_000);
+  for (let at = 0; at < input.length; at += 4) input.writeUInt32LE(at, at);
+  const offsets: number[] = [];
+  let sessions = await fixture.open();
+  let channel = await openChannel(relay.sockets);
+  await sessions.connect(channel);
+  // Slower than its input: some of it always waits here and in the agent.
+  const { id } = await sessions.start(
+    request(['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do head -c 500000; sleep 0.05; done; cat']),
+  );
+  for (let life = 0; ; life += 1) {
+    const session = sessions.get(id) ?? assert.fail();
+    const from = (await session.inputOffset({ signal: never })) ?? assert.fail();
+    offsets.push(from);
+    if (life < 6) relay.cutAfter(200_000 + Math.floor(Math.random() * 700_000));
+    const reading = life < 6 ? undefined : digest(session);
+    // As a client does that does not know yet that nobody is there.
+    const writing = (async () => {
+      for (let at = from; at < input.length; at += 50_000) await session.write(input.subarray(at, at + 50_000));
+      session.endInput();
+    })();
+    if (reading !== undefined) {
+      await writing;
+      assert.deepEqual(await reading, {
+        hex: createHash('sha256').update(input).digest('hex'),
+        bytes: input.length,
+        how: 'exited',
+      });
+      break;
+    }
+    await channel.broken;
+    relay.cutAfter(Infinity);
+    await channel.close();
+    sessions = await fixture.open({ crashed: true });
+    channel = await openChannel(relay.sockets);
+    await sessions.connect(channel);
+  }
+  assert.deepEqual(
+    offsets,
+    offsets.toSorted((a, b) => a - b),
+  );
+  assert.ok(new Set(offsets).size > 2, `input got to ${offsets.join()}`);
+  await sessions.disconnect();
+  await channel.close();
+});
+
 test('kill -9 of the daemon at any moment costs no byte', async () => {
   await using fixture = await SessionsFixture.create(80_000);
   const dir = path.join(fixture.dir, 'sessions');

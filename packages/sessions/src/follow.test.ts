@@ -11,7 +11,7 @@ import { ScriptedGuest, ScriptedProcess, ScriptedStream } from './testing/script
 function target(): PumpTarget {
   return {
     journal: Journal.create('/nowhere'),
-    input: new SessionInput({ fresh: true }),
+    input: new SessionInput({ origin: 0 }),
     onStarted: () => {},
     onOutput: () => {},
     onDetached: () => {},

@@ -19,30 +19,52 @@ export class SessionInput {
   #origin: number | undefined;
   #kept: Piece[] = [];
   #keptBytes = 0;
+  /** Bytes kept so far, forgotten ones included. */
   #total = 0;
+  /** Bytes writers have handed over so far: `#total`, and those whose turn has not come. */
+  #accepted = 0;
+  /** A client has said that no input follows what was accepted. */
+  #ending = false;
+  /** All that was accepted is kept, and no input follows. */
   #eof = false;
   #over = false;
   #stream: ProcessStream | undefined;
   /** Writers take turns: their bytes must not mix. */
   #turn: Promise<void> = Promise.resolve();
   #room: PromiseWithResolvers<void> | undefined;
+  /** Resolves when `#origin` is known, or never will be. */
+  readonly #placed = Promise.withResolvers<void>();
 
-  /** `fresh`: the process is new, its input begins at 0. */
-  constructor(options: { fresh: boolean }) {
-    this.#origin = options.fresh ? 0 : undefined;
+  /** `origin`: 0 for a new process, how far it got for one that has ended, undefined for one only the guest knows about. */
+  constructor(options: { origin: number | undefined }) {
+    this.#origin = options.origin;
+    if (this.#origin !== undefined) this.#placed.resolve();
+  }
+
+  /** Bytes accepted so far, in the guest's count; undefined until the guest was heard. */
+  get offset(): number | undefined {
+    return this.#origin === undefined ? undefined : this.#origin + this.#accepted;
+  }
+
+  /** Resolves when {@link offset} is known, or never will be. */
+  get placed(): Promise<void> {
+    return this.#placed.promise;
   }
 
   /** Resolves when more may be written. Bytes after the end of input or of the process are dropped. `bytes` must not change afterwards. */
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#over || bytes.length === 0) return Promise.resolve();
+    if (this.#over || this.#ending || bytes.length === 0) return Promise.resolve();
+    this.#accepted += bytes.length;
     this.#turn = this.#turn.then(() => this.#take(bytes));
     return this.#turn;
   }
 
   /** No input follows. Idempotent. */
   end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
     this.#turn = this.#turn.then(() => {
-      if (this.#eof || this.#over) return;
+      if (this.#over) return;
       this.#eof = true;
       this.#sendEof();
     });
@@ -56,6 +78,7 @@ export class SessionInput {
       if (this.#origin !== undefined) this.#forget(this.#total);
       this.#origin = inputOffset - (this.#origin === undefined ? 0 : this.#total);
     }
+    this.#placed.resolve();
     // What the guest has taken is its to keep. It does not say again what it acknowledged over a stream that broke.
     this.#forget(inputOffset - this.#origin);
     for (const piece of this.#kept) this.#send(piece.offset, piece.bytes);
@@ -79,10 +102,11 @@ export class SessionInput {
     this.#kept = [];
     this.#keptBytes = 0;
     this.#room?.resolve();
+    this.#placed.resolve();
   }
 
   async #take(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.#eof;) {
+    for (let at = 0; at < bytes.length;) {
       while (this.#keptBytes >= maxKeptInputBytes && !this.#over) {
         this.#room = Promise.withResolvers();
         await this.#room.promise;

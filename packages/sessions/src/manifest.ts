@@ -36,6 +36,8 @@ const sessionManifest = z.strictObject({
   pid: z.int().nonnegative(),
   resolvedPath: z.string(),
   end: sessionEnd.optional(),
+  /** Input bytes taken, of one that has ended; of a running one the guest knows better. */
+  inputOffset: z.int().nonnegative().optional(),
 });
 export type SessionManifest = z.output<typeof sessionManifest>;
 

@@ -66,7 +66,7 @@ export class LiveSession implements Session, PumpTarget {
   #clients = 0;
   #end: SessionEnd | undefined;
 
-  private constructor(manifest: SessionManifest, journal: Journal, host: SessionHost, fresh: boolean) {
+  private constructor(manifest: SessionManifest, journal: Journal, host: SessionHost, inputOrigin: number | undefined) {
     this.id = manifest.id;
     this.request = manifest.request;
     this.createdAt = new Date(manifest.createdAt);
@@ -76,7 +76,7 @@ export class LiveSession implements Session, PumpTarget {
     this.#resolvedPath = manifest.resolvedPath;
     this.#size = manifest.request.tty;
     this.#lastActivityMs = this.createdAt.getTime();
-    this.input = new SessionInput({ fresh });
+    this.input = new SessionInput({ origin: inputOrigin });
     journal.onFailed = (error) =>
       host.notice('a journal cannot be written; its process is held back until it can', {
         session: this.id,
@@ -104,7 +104,7 @@ export class LiveSession implements Session, PumpTarget {
     const made = mkdir(dir, { mode: 0o700 }).then(() => {
       session.#ownsDir = true;
     });
-    const session: LiveSession = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, true);
+    const session: LiveSession = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, 0);
     session.#created = session.#recorded = made.then(() => createManifest(dir, manifest));
     // Who waits for the record hears of it.
     session.#created.catch(() => {});
@@ -113,7 +113,7 @@ export class LiveSession implements Session, PumpTarget {
 
   /** A session from its record and the journal beside it. */
   static async recover(manifest: SessionManifest, dir: string, host: SessionHost): Promise<LiveSession> {
-    const session = new LiveSession(manifest, await Journal.recover(dir), host, false);
+    const session = new LiveSession(manifest, await Journal.recover(dir), host, manifest.inputOffset);
     session.#ownsDir = true;
     return session;
   }
@@ -175,6 +175,7 @@ export class LiveSession implements Session, PumpTarget {
       pid: this.#pid,
       resolvedPath: this.#resolvedPath,
       ...(this.#end === undefined ? {} : { end: this.#end }),
+      ...(this.#end === undefined || this.input.offset === undefined ? {} : { inputOffset: this.input.offset }),
     };
   }
 
@@ -202,6 +203,11 @@ export class LiveSession implements Session, PumpTarget {
         this.#host.onClients(this);
       },
     };
+  }
+
+  async inputOffset({ signal }: { signal: AbortSignal }): Promise<number | undefined> {
+    await untilAborted(this.input.placed, signal);
+    return this.input.offset;
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -376,6 +382,16 @@ export class LiveSession implements Session, PumpTarget {
         this.#host.notice('a session nobody watches could not be signalled', { session: this.id, signal, err: error });
     });
   }
+}
+
+/** Waits for work, or until the signal fires. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = () => aborted.resolve();
+  signal.addEventListener('abort', onAbort, { once: true });
+  await Promise.race([work, aborted.promise]);
+  signal.removeEventListener('abort', onAbort);
 }
 
 function exited(id: string): SylphError {

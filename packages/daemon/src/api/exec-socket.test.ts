@@ -43,6 +43,7 @@ describe('exec socket without a terminal', () => {
         is_owner: true,
         tty: false,
         offset: 0,
+        input_offset: 0,
       },
     );
     assert.equal(exit.length, 2);
@@ -442,6 +443,29 @@ describe('exec socket with a terminal', () => {
 });
 
 describe('attach', () => {
+  it('tells how much input the session has, unless more of another client may come or nobody knows', async () => {
+    await using api = await open();
+    const owner = api.socket(`${exec}?cmd=cat&stdin=true`);
+    await owner.until((messages) => messages.length === 1);
+    owner.send(stdin('12345'));
+    await eventually(() => api.session.inputBytes === 5);
+    const attach = async (query = '') => {
+      const socket = api.socket(`${exec}/1?${query}`);
+      await socket.until((messages) => messages.length === 1);
+      return { socket, inputOffset: (socket.messages[0] as Json).input_offset };
+    };
+    assert.equal((await attach('stdin=false')).inputOffset, undefined, 'the owner may send more');
+    owner.raw.terminate();
+    await eventually(() => api.session.clients === 1);
+    const back = await attach();
+    assert.equal(back.inputOffset, 5, 'one that only looks sends nothing');
+    back.socket.raw.terminate();
+    await eventually(() => api.session.clients === 1);
+    api.session.inputBytes = undefined;
+    assert.equal((await attach()).inputOffset, undefined);
+    api.session.exit(0);
+  });
+
   it('replays the output from the start or an offset, then goes on live', async () => {
     await using api = await open();
     const first = api.socket(`${exec}?cmd=sleep`);

@@ -21,10 +21,13 @@ const internalError = 1011;
 /** Most output a client may have seen that a crash of the daemon can make unknown: what the guest keeps of a process, and what a journal holds in memory, with room to spare. */
 const maxAheadBytes = 4 * 1024 * 1024;
 
+/** A guest that was just woken, or found by a new daemon, is heard within milliseconds; after this a client is served without knowing how far its input got. */
+const inputOffsetTimeoutMs = 5_000;
+
 /** What the socket speaks, for the OpenAPI document, which has no words for WebSockets. */
 export const execSocketDescription = `With \`Upgrade: websocket\` this runs a command, whose query parameters are those of \`POST …/exec\` and \`tty\`, \`cols\`, \`rows\`; or, with \`id\`, attaches to a session.
 
-First message: text \`{"type":"session_info",…}\`. Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
+First message: text \`{"type":"session_info",…}\`; the output that follows begins at \`offset\`, and the session has its input up to \`input_offset\`, both in bytes from the command's start: after a broken connection attach with the offset reached and send the input behind \`input_offset\` again (absent when nobody knows it, or while another client's input may still arrive). Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
 Text messages to the server: \`{"type":"resize","cols","rows"}\`, \`{"type":"signal","signal"}\`; from it: \`exit\`, \`lost\` (nobody knows an exit code), \`dropped\`, \`error\`, \`debug\`.
 Close codes: 1000; 4000 + exit code for a failed command on a terminal; 1011 lost; 1012 the server restarts, attach again. A client that leaves does not end the command before \`max_run_after_disconnect\`.
 
@@ -36,6 +39,7 @@ interface Joining {
   isOwner: boolean;
   stdin: boolean;
   offset: number;
+  inputOffset: number | undefined;
 }
 
 /** The exec WebSocket: starting a command, and attaching to one. */
@@ -43,6 +47,8 @@ export const execSocketRoutes =
   ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service, limits } = deps;
+    /** Sockets whose input goes to a session: while there is one, how much input it will have in the end is not known. */
+    const feeders = new WeakMap<Session, number>();
 
     app.route({
       method: 'GET',
@@ -58,7 +64,7 @@ export const execSocketRoutes =
         using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
         const wanted = sessionRequest(request.query, lease.view);
         const session = await lease.sessions.start(wanted);
-        join(request, reply, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0 });
+        join(request, reply, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0, inputOffset: 0 });
       },
     });
 
@@ -91,14 +97,27 @@ export const execSocketRoutes =
       query: { stdin?: boolean | undefined; offset?: number | undefined },
     ): Promise<void> {
       const { org } = request.caller;
+      const gone = vanished(request);
       const { offset = 0, stdin = true } = query;
       const found = await findSession(service, org, name, id);
       // One that has ended is read from its journal; the sprite may sleep on.
       using lease: SpriteLease | undefined =
-        found.end === undefined ? await service.use(org, name, { signal: vanished(request) }) : undefined;
+        found.end === undefined ? await service.use(org, name, { signal: gone }) : undefined;
       const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
       assertOffset(session, offset);
-      join(request, reply, name, { session, isOwner: false, stdin: stdin && session.request.stdin, offset });
+      const inputOffset = await inputOffsetOf(session, gone);
+      join(request, reply, name, {
+        session,
+        isOwner: false,
+        stdin: stdin && session.request.stdin,
+        offset,
+        inputOffset,
+      });
+    }
+
+    async function inputOffsetOf(session: Session, gone: AbortSignal): Promise<number | undefined> {
+      if ((feeders.get(session) ?? 0) > 0) return undefined;
+      return session.inputOffset({ signal: AbortSignal.any([gone, AbortSignal.timeout(inputOffsetTimeoutMs)]) });
     }
 
     /** Completes the handshake. From here on the client counts as attached, which keeps the sprite awake. */
@@ -117,13 +136,14 @@ export const execSocketRoutes =
       socket: WebSocket,
       request: FastifyRequest,
       name: string,
-      { session, isOwner, stdin, offset }: Joining,
+      { session, isOwner, stdin, offset, inputOffset }: Joining,
     ): Promise<void> {
       const startedAt = Date.now();
       // A protocol error of the client; the library closes with the fitting code.
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
       using client = new ExecClient(socket, request.raw.socket, limits);
       const forget = live.add({ close: () => leave(client, socket) });
+      if (stdin) feeders.set(session, (feeders.get(session) ?? 0) + 1);
       try {
         passInput({
           socket,
@@ -144,6 +164,7 @@ export const execSocketRoutes =
           is_owner: isOwner,
           tty: session.request.tty !== null,
           offset,
+          ...(inputOffset === undefined ? {} : { input_offset: inputOffset }),
         });
         await sendOutput(client, session, offset);
       } catch (error) {
@@ -155,6 +176,7 @@ export const execSocketRoutes =
         }
       }
       await client.closed;
+      if (stdin) feeders.set(session, (feeders.get(session) ?? 0) - 1);
       forget();
       request.log.info(
         { sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt },

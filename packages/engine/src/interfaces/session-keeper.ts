@@ -56,6 +56,11 @@ export interface Session {
   read(options: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent>;
   /** Counts a client in: keeps the sprite awake, stops the disconnect timer. Dispose when it leaves. */
   attach(): Disposable;
+  /**
+   * Input bytes taken so far, counted from the process's start: what the guest has, and what waits here and will reach it. After a daemon restart that is what the guest reports, so it resolves once the guest was
+   * heard; a client sends what lies behind it again. Undefined when nobody will know, or when `signal` fires first.
+   */
+  inputOffset(options: { signal: AbortSignal }): Promise<number | undefined>;
   /** Resolves when more may be written; bytes after the end are dropped silently. Survives a break of the channel. */
   write(bytes: Uint8Array): Promise<void>;
   endInput(): void;

@@ -30,7 +30,10 @@ export const signalText = z
 
 /** Text messages from server to client on an exec socket. */
 export type ExecServerMessage =
-  /** First of all; `offset`: where in the session's output the following bytes begin. */
+  /**
+   * First of all; `offset`: where in the session's output the following bytes begin. `input_offset`: input bytes the session has, counted from the command's start, so that a client whose connection broke knows what to send
+   * again; absent when nobody knows, or while another client's input may still arrive.
+   */
   | {
       type: 'session_info';
       session_id: string;
@@ -41,6 +44,7 @@ export type ExecServerMessage =
       is_owner: boolean;
       tty: boolean;
       offset: number;
+      input_offset?: number;
     }
   | { type: 'exit'; exit_code: number; code: number; session_id: string; reason?: string }
   /** Output between these offsets is gone: the journal is bounded and nobody was reading. */

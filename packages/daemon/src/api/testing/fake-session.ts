@@ -15,6 +15,8 @@ export class FakeSession implements Session {
   clients = 0;
   end: SessionEnd | undefined;
   endOffset = 0;
+  /** What {@link inputOffset} says; undefined: nobody knows. */
+  inputBytes: number | undefined = 0;
   /** What clients have sent, as text: input, `<eof>`, `<80x24>`, `<TERM>`. */
   readonly received: string[] = [];
   /** Called for each signal before it counts as sent. */
@@ -87,7 +89,12 @@ export class FakeSession implements Session {
     };
   }
 
+  async inputOffset(): Promise<number | undefined> {
+    return this.inputBytes;
+  }
+
   async write(bytes: Uint8Array): Promise<void> {
+    if (this.inputBytes !== undefined) this.inputBytes += bytes.length;
     this.received.push(Buffer.from(bytes).toString());
     await this.onWrite(Buffer.from(bytes));
   }
