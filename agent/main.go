@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 )
@@ -33,8 +34,10 @@ func main() {
 	}
 }
 
-// limitResources keeps the agent small, for its heap is part of every captured snapshot, and sets the file creation mask children inherit.
+// limitResources keeps the agent small, for its heap is part of every captured snapshot, and sets the file creation mask children inherit. One virtual CPU
+// carries more than the port does; with a second one idle goroutines are looked for on both, which a start under emulation pays for, and the user's programs have less.
 func limitResources() {
+	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(128 << 20)
 	syscall.Umask(0o022)

@@ -7,8 +7,8 @@ import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import { connect } from './operations/launch.ts';
 
-/** Host name inside a genesis; every sprite gets its own at its first start. */
-const genesisName = 'sprite';
+/** Host name inside a genesis; every sprite gets its own at its first start. As short as can be: writing a longer name over it needs no truncation of a file. */
+const genesisName = 'g';
 /** Boots tried before an image is given up: emulated boots hang now and then before the kernel prints anything. */
 const attempts = 3;
 
