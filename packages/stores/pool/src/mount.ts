@@ -12,7 +12,7 @@ const shareOfFreeSpace = 0.9;
 /** Below this a pool cannot hold an image and a sprite. */
 const minPoolBytes = 4 * 2 ** 30;
 
-/** How the pool came to be. `unmount` is set when this call mounted it. */
+/** A pool that can be used. `loop`: a file mounted on `root`, by this call or an earlier daemon; {@link closePool} unmounts it. */
 export interface OpenPool {
   root: string;
   kind: 'directory' | 'loop';
@@ -21,7 +21,7 @@ export interface OpenPool {
 
 /**
  * Finds or makes the pool of a data directory: `pool/` itself where the file system there can reflink, else an XFS file `pool.xfs` mounted on it.
- * Throws `host_unfit` with the remedy where neither is possible. Whether reflinks work is found by making one.
+ * Throws `host_unfit` with the remedy where neither is possible, and leaves nothing mounted that was not. Whether reflinks work is found by making one.
  */
 export async function openPool(dataDir: string): Promise<OpenPool> {
   const root = path.join(dataDir, 'pool');
@@ -30,13 +30,18 @@ export async function openPool(dataDir: string): Promise<OpenPool> {
   const loop = await exists(file);
   if (!loop && (await canReflink(root))) return { root, kind: 'directory', notices: [] };
   const notices = loop ? [] : [await createPoolFile(file)];
-  if (!(await isMounted(root))) await mountPoolFile(file, root);
+  await using undo = new AsyncDisposableStack();
+  if (!(await isMounted(root))) {
+    await mountPoolFile(file, root);
+    undo.defer(() => closePool({ root, kind: 'loop' }));
+  }
   notices.push(...(await growPoolFile(file, root)));
   if (!(await canReflink(root)))
     throw new SylphError('host_unfit', `${file} is mounted, but files on it cannot be reflinked`, {
       hint: 'Recreate it with mkfs.xfs -m reflink=1, or use a data directory on XFS or btrfs.',
     });
   await fs.chmod(root, 0o711);
+  undo.move();
   return { root, kind: 'loop', notices };
 }
 

@@ -25,6 +25,7 @@ export class Trimmer implements AsyncDisposable {
     this.#work = pool.kind === 'loop' ? this.#trim(pool.root, { everyMs: intervalMs, ...options }) : Promise.resolve();
   }
 
+  /** Resolves when nothing of it uses the pool any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     await this.#work;
@@ -35,10 +36,21 @@ export class Trimmer implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         await sleep(options.everyMs, undefined, { signal, ref: false });
-        await run('fstrim', [root], { timeout: timeoutMs, signal });
+        await trim(root, signal);
       } catch (error) {
         if (!signal.aborted) options.onFailure(error);
       }
     }
+  }
+}
+
+/** Resolves and rejects only when the program is gone: until then the pool cannot be unmounted. */
+async function trim(root: string, signal: AbortSignal): Promise<void> {
+  const trimming = run('fstrim', [root], { timeout: timeoutMs, signal });
+  const gone = new Promise<void>((resolve) => trimming.child.once('close', () => resolve()));
+  try {
+    await trimming;
+  } finally {
+    await gone;
   }
 }
