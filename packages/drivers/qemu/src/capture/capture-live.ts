@@ -1,8 +1,10 @@
+import path from 'node:path';
 import type { CaptureReport } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
 import { runFiles } from '../args.ts';
 import type { QmpClient, QmpEvent } from '../qmp.ts';
+import { cloneDisk } from './files.ts';
 import type { CaptureJob } from './jobs.ts';
 import type { WorkerLease } from './pool.ts';
 
@@ -28,19 +30,31 @@ export async function captureLive(
   options: { whilePaused: () => void; signal: AbortSignal },
 ): Promise<CaptureReport> {
   const began = performance.now();
-  const migration = new Migration(qmp);
+  const stopped = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  let disk: Promise<number> | undefined;
+  const clone = (): Promise<number> => {
+    disk ??= cloneDisk(path.join(job.vmDir, 'disk'), path.join(job.targetDir, 'disk'));
+    // A failure is told to whoever awaits it.
+    disk.catch(() => {});
+    return disk;
+  };
+  const migration = new Migration(qmp, {
+    onStop: () => Atomics.store(new Int32Array(stopped), 0, 1),
+    onDrained: clone,
+  });
   try {
-    await worker.call('liveListen', job);
+    await worker.call('liveListen', { ...job, stopped });
     await migration.prepare();
     options.signal.throwIfAborted();
     const received = worker.call('liveReceive', undefined);
-    // Seen by whoever waits in `run`; until then a failure must not count as unhandled.
-    received.catch(() => {});
     const stoppedAt = await migration.run(received, options.signal);
+    // QEMU has let go of all it had to say: the worker can read what is under way when the guest runs again.
+    const diskBytes = await clone();
     options.whilePaused();
     await qmp.command('cont');
     const pauseMs = performance.now() - stoppedAt;
-    const files = await worker.call('liveFinish', undefined);
+    await received;
+    const files = await worker.call('liveFinish', { diskBytes });
     return { deviceFormat: 'stream', pauseMs, totalMs: performance.now() - began, ...files };
   } catch (error) {
     await migration.cancel();
@@ -52,17 +66,26 @@ export async function captureLive(
   }
 }
 
+interface MigrationHooks {
+  /** The guest stands still. */
+  onStop: () => void;
+  /** Its writes have reached the disk's file. Not every QEMU tells. */
+  onDrained: () => void;
+}
+
 /** QEMU's side of a live capture. */
 class Migration {
   readonly #qmp: QmpClient;
+  readonly #on: MigrationHooks;
   readonly #unsubscribe: () => void;
   readonly #finished = Promise.withResolvers<string>();
   #stoppedAt: number | undefined;
   #downtimeMs = downtimeMs;
   #started = false;
 
-  constructor(qmp: QmpClient) {
+  constructor(qmp: QmpClient, on: MigrationHooks) {
     this.#qmp = qmp;
+    this.#on = on;
     this.#unsubscribe = qmp.onEvent((event) => this.#onEvent(event));
   }
 
@@ -72,7 +95,7 @@ class Migration {
     await this.#setDowntime(downtimeMs);
   }
 
-  /** When the guest stopped. Resolves with everything received and the guest standing still. */
+  /** When the guest stopped. Resolves with the guest standing still and everything sent; `received` only tells of failures. */
   async run(received: Promise<unknown>, signal: AbortSignal): Promise<number> {
     const failed = Promise.withResolvers<never>();
     const onAbort = (): void => failed.reject(signal.reason as Error);
@@ -85,11 +108,12 @@ class Migration {
     });
     signal.addEventListener('abort', onAbort, { once: true });
     // Whichever comes first is seen by the race below; the others have nobody to tell.
-    for (const promise of [failed.promise, gone]) promise.catch(() => {});
+    for (const promise of [failed.promise, gone, received]) promise.catch(() => {});
     try {
       this.#started = true;
       await this.#qmp.command('migrate', { uri: `unix:${runFiles.stream}` });
-      await Promise.race([failed.promise, gone, Promise.all([received, this.#completed()])]);
+      const completed = this.#completed();
+      await Promise.race([failed.promise, gone, completed, received.then(() => completed)]);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
@@ -127,9 +151,11 @@ class Migration {
     switch (event.name) {
       case 'STOP':
         this.#stoppedAt = event.atMs;
+        this.#on.onStop();
         break;
       case 'MIGRATION': {
         const { data } = migrationEvent.safeParse(event.data);
+        if (data?.status === 'device') this.#on.onDrained();
         if (data !== undefined && ['completed', 'failed', 'cancelled'].includes(data.status))
           this.#finished.resolve(data.status);
         break;

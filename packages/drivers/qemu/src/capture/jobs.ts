@@ -7,6 +7,12 @@ export interface CaptureJob {
   ramBytes: number;
 }
 
+export interface LiveJob extends CaptureJob {
+  uid: number;
+  /** One word, set to 1 once the guest stands still: until it runs again the worker does nothing that can wait. */
+  stopped: SharedArrayBuffer;
+}
+
 /** Files of a finished capture. */
 export interface CapturedFiles {
   changedRamBytes: number;
@@ -19,11 +25,11 @@ export interface WorkerCalls {
   /** Copies everything out of a paused VM whose device state lies in run/dev. */
   stopped: { input: CaptureJob; output: CapturedFiles };
   /** Clones RAM and listens on run/stream for QEMU, which runs as `uid`. */
-  liveListen: { input: CaptureJob & { uid: number }; output: undefined };
-  /** Resolves when the whole stream has been received and the disk is reflinked. The VM stands still then. */
+  liveListen: { input: LiveJob; output: undefined };
+  /** Resolves when the whole stream has been received. */
   liveReceive: { input: undefined; output: undefined };
-  /** The VM runs again: writes what was kept in memory, makes holes, syncs. */
-  liveFinish: { input: undefined; output: CapturedFiles };
+  /** The VM runs again and its disk is cloned: writes what was kept in memory, makes holes, syncs. */
+  liveFinish: { input: { diskBytes: number }; output: CapturedFiles };
   /** Drops the live capture under way, if any. */
   liveAbort: { input: undefined; output: undefined };
 }

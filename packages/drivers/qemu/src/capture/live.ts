@@ -3,87 +3,87 @@ import net from 'node:net';
 import path from 'node:path';
 import { pageBytes } from '@sylph/model';
 import { runFiles } from '../args.ts';
-import { cloneDisk, startFlush, syncFile, writeDev } from './files.ts';
-import type { CaptureJob, CapturedFiles } from './jobs.ts';
+import { startFlush, syncFile, writeDev } from './files.ts';
+import type { CapturedFiles, LiveJob } from './jobs.ts';
 import { GuestMemory } from './memory.ts';
-import { RamFile, batchBytes } from './pages.ts';
+import { RamFile } from './pages.ts';
 import { type RamSink, StreamSplitter } from './stream.ts';
 
 /** Pages of the last round that may wait in memory until the guest runs again. More than that is written while it stands still. */
 const maxDeferredBytes = 256 << 20;
 
-/** Gathers pages into runs, drops those the guest never wrote, and from the switch-over on keeps all in memory until `settle`. */
+/** Bytes gathered before they are compared and written. What is begun when the guest stops has to be finished first, so it is little: a quarter of a MiB takes about 1 ms. */
+const runBytes = 256 << 10;
+
+/** Gathers pages into runs, drops those the guest never wrote, and keeps all in memory from the guest's stop until `settle`. */
 class Gatherer implements RamSink {
   readonly #ram: RamFile;
   readonly #memory: GuestMemory;
-  readonly #onSwitchover: () => void;
-  #run = Buffer.allocUnsafe(batchBytes);
+  readonly #stopped: Int32Array;
+  #run = Buffer.allocUnsafe(runBytes);
   #runAt = 0;
   #runBytes = 0;
   #deferred: { offset: number; data: Buffer | undefined }[] = [];
   #deferredBytes = 0;
-  #deferring = false;
+  /** Until `settle`, or until too much is kept. */
+  #keeping = true;
 
-  constructor(ram: RamFile, memory: GuestMemory, onSwitchover: () => void) {
+  constructor(ram: RamFile, memory: GuestMemory, stopped: SharedArrayBuffer) {
     this.#ram = ram;
     this.#memory = memory;
-    this.#onSwitchover = onSwitchover;
+    this.#stopped = new Int32Array(stopped);
   }
 
   page(offset: number, source: Buffer, at: number): void {
-    if (offset !== this.#runAt + this.#runBytes || this.#runBytes === batchBytes) this.#flush(offset);
+    if (offset !== this.#runAt + this.#runBytes || this.#runBytes === runBytes) this.#flush(offset);
     source.copy(this.#run, this.#runBytes, at, at + pageBytes);
     this.#runBytes += pageBytes;
   }
 
   zero(offset: number): void {
     if (offset >= this.#runAt && offset < this.#runAt + this.#runBytes) this.#flush(offset);
-    if (this.#deferring) {
+    if (this.#mustDefer()) {
       // A bound on the list too: its entries are small, but a guest can clear any number of pages.
       this.#defer(offset, undefined, 64);
     } else this.#ram.zero(offset);
   }
 
-  switchover(): void {
-    this.#flush(0);
-    this.#deferring = true;
-    this.#onSwitchover();
-  }
-
   /** Writes what was kept. */
   settle(): void {
     this.#flush(0);
-    this.#deferring = false;
-    for (const { offset, data } of this.#deferred) {
-      if (data === undefined) this.#ram.zero(offset);
-      else this.#write(offset, data);
-    }
-    this.#deferred = [];
+    this.#keeping = false;
+    this.#writeDeferred();
   }
 
   #flush(nextOffset: number): void {
     if (this.#runBytes > 0) {
       const data = this.#run.subarray(0, this.#runBytes);
-      if (this.#deferring) this.#defer(this.#runAt, Buffer.from(data), data.length);
+      if (this.#mustDefer()) this.#defer(this.#runAt, Buffer.from(data), data.length);
       else this.#write(this.#runAt, data);
     }
     this.#runAt = nextOffset;
     this.#runBytes = 0;
   }
 
+  #mustDefer(): boolean {
+    return this.#keeping && Atomics.load(this.#stopped, 0) === 1;
+  }
+
   #defer(offset: number, data: Buffer | undefined, cost: number): void {
     this.#deferred.push({ offset, data });
     this.#deferredBytes += cost;
     if (this.#deferredBytes > maxDeferredBytes) {
-      this.#deferredBytes = Number.NEGATIVE_INFINITY;
-      const rest = this.#deferred;
-      this.#deferred = [];
-      this.#deferring = false;
-      for (const one of rest) {
-        if (one.data === undefined) this.#ram.zero(one.offset);
-        else this.#write(one.offset, one.data);
-      }
+      this.#keeping = false;
+      this.#writeDeferred();
     }
+  }
+
+  #writeDeferred(): void {
+    for (const { offset, data } of this.#deferred) {
+      if (data === undefined) this.#ram.zero(offset);
+      else this.#write(offset, data);
+    }
+    this.#deferred = [];
   }
 
   /** Passes on the runs of pages the guest has copies of its own of. */
@@ -100,7 +100,7 @@ class Gatherer implements RamSink {
 
 /** A capture of a running VM, as far as the worker does it: receives QEMU's migration stream and writes the files. Steps in the order of the methods; `close` in any case. */
 export class LiveCapture {
-  readonly #job: CaptureJob & { uid: number };
+  readonly #job: LiveJob;
   readonly #server: net.Server;
   readonly #received = Promise.withResolvers<void>();
   #memory: GuestMemory | undefined;
@@ -108,9 +108,8 @@ export class LiveCapture {
   #gatherer: Gatherer | undefined;
   #splitter: StreamSplitter | undefined;
   #connection: net.Socket | undefined;
-  #disk: Promise<number> | undefined;
 
-  constructor(job: CaptureJob & { uid: number }) {
+  constructor(job: LiveJob) {
     this.#job = job;
     this.#server = net.createServer((connection) => this.#receive(connection));
     // Told to whoever calls `receive`.
@@ -122,7 +121,7 @@ export class LiveCapture {
     const origin = path.join(vmDir, 'ram');
     this.#memory = new GuestMemory(pid, origin, ramBytes);
     this.#ram = new RamFile(origin, path.join(targetDir, 'ram'), ramBytes);
-    this.#gatherer = new Gatherer(this.#ram, this.#memory, () => this.#cloneDisk());
+    this.#gatherer = new Gatherer(this.#ram, this.#memory, this.#job.stopped);
     this.#splitter = new StreamSplitter({ name: 'ram', bytes: ramBytes }, this.#gatherer);
     startFlush(path.join(vmDir, 'disk'));
     // Through the hypervisor's own directory: the path of the working directory may be too long for a socket.
@@ -135,14 +134,13 @@ export class LiveCapture {
     fs.lchownSync(socket, uid, uid);
   }
 
-  /** Resolves when the whole stream is here and the disk is cloned, the VM standing still. */
+  /** Resolves when the whole stream is here. */
   async receive(): Promise<void> {
     await this.#received.promise;
-    this.#cloneDisk();
-    await this.#disk;
   }
 
-  async finish(): Promise<CapturedFiles> {
+  /** The disk is cloned; its size goes into the result. */
+  async finish(diskBytes: number): Promise<CapturedFiles> {
     const { targetDir, ramBytes } = this.#job;
     if (
       this.#ram === undefined ||
@@ -152,14 +150,16 @@ export class LiveCapture {
     )
       throw new Error('no live capture under way');
     const state = this.#splitter.end();
-    const disk = await this.#disk;
-    if (disk === undefined) throw new Error('the disk was not cloned');
     this.#gatherer.settle();
     await this.#ram.finish(this.#memory);
     this.#ram.sync();
     syncFile(path.join(targetDir, 'disk'));
     const devSha256 = writeDev(path.join(targetDir, 'dev'), state);
-    return { changedRamBytes: this.#ram.changedBytes, devSha256, sizes: { disk, ram: ramBytes, dev: state.length } };
+    return {
+      changedRamBytes: this.#ram.changedBytes,
+      devSha256,
+      sizes: { disk: diskBytes, ram: ramBytes, dev: state.length },
+    };
   }
 
   /** Idempotent. */
@@ -171,13 +171,6 @@ export class LiveCapture {
     this.#ram = undefined;
     this.#memory = undefined;
     this.#received.reject(new Error('live capture closed'));
-  }
-
-  /** While the last pages are still coming: the announcement is sent after the guest's writes have been drained and flushed. A QEMU that announces nothing has it done at the end of the stream. */
-  #cloneDisk(): void {
-    this.#disk ??= cloneDisk(path.join(this.#job.vmDir, 'disk'), path.join(this.#job.targetDir, 'disk'));
-    // A failure is told to whoever awaits it.
-    this.#disk.catch(() => {});
   }
 
   #receive(connection: net.Socket): void {

@@ -13,8 +13,6 @@ const section = {
   command: 0x08,
   footer: 0x7e,
 } as const;
-/** Commands inside the stream (migration/savevm.c, enum qemu_vm_cmd): the source announces that its CPUs stand still. */
-const commandSwitchover = 11;
 /** Flags in the low bits of a RAM record's offset (migration/ram.c). */
 const flag = { zero: 0x02, memorySize: 0x04, page: 0x08, endOfSection: 0x10, continue: 0x20 } as const;
 const knownRecords: readonly number[] = [flag.zero, flag.page];
@@ -30,8 +28,6 @@ export interface RamSink {
   /** One page at `offset` of RAM: `source[at … at + 4096]`, valid during the call only. */
   page(offset: number, source: Buffer, at: number): void;
   zero(offset: number): void;
-  /** The guest stands still from here on: what follows lengthens its pause. */
-  switchover(): void;
 }
 
 /** The stream is not what QEMU writes. */
@@ -165,7 +161,6 @@ export class StreamSplitter {
   *#command(): Generator<undefined, void, undefined> {
     const head = Buffer.from(yield* this.#take(4));
     const payload = yield* this.#take(head.readUInt16BE(2));
-    if (head.readUInt16BE(0) === commandSwitchover) this.#sink.switchover();
     this.#keep(Buffer.from([section.command]));
     this.#keep(head);
     this.#keep(payload);

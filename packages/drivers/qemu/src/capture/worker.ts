@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import type { CaptureJob, WorkerCalls, WorkerReply, WorkerRequest } from './jobs.ts';
+import type { CaptureJob, LiveJob, WorkerCalls, WorkerReply, WorkerRequest } from './jobs.ts';
 import { LiveCapture } from './live.ts';
 import { captureStopped } from './stopped.ts';
 
@@ -19,7 +19,7 @@ function dropLive(): void {
 
 const calls: { [C in keyof WorkerCalls]: (input: never) => Promise<WorkerCalls[C]['output']> } = {
   stopped: async (job: CaptureJob) => await captureStopped(job),
-  liveListen: async (job: CaptureJob & { uid: number }) => {
+  liveListen: async (job: LiveJob) => {
     dropLive();
     live = new LiveCapture(job);
     await live.listen();
@@ -29,8 +29,8 @@ const calls: { [C in keyof WorkerCalls]: (input: never) => Promise<WorkerCalls[C
     await current().receive();
     return undefined;
   },
-  liveFinish: async () => {
-    const files = await current().finish();
+  liveFinish: async ({ diskBytes }: { diskBytes: number }) => {
+    const files = await current().finish(diskBytes);
     dropLive();
     return files;
   },
