@@ -127,8 +127,7 @@ describe('after a power cut', () => {
     await fixture.cutPower();
     await whole(await store.checkpoint(id, 'v0'), genesis);
     assert.equal(await store.checkpoint(id, 'v1'), undefined);
-    const sprites = new Set(await fs.readdir(store.layout.sprites));
-    await store.sweep({ sprites, checkpoints: async () => new Set(['v0']) });
+    await fixture.sweep();
     assert.deepEqual(await fs.readdir(store.layout.checkpointsOf(id)), ['v0']);
   });
 
@@ -157,6 +156,12 @@ describe('after a power cut', () => {
     await store.removeSprite(id);
     await fixture.cutPower();
     assert.equal(await store.rest(id), undefined);
+    await fixture.sweep();
+    const left = await fixture.tree();
+    assert.deepEqual(
+      left.filter((name) => name.includes(id) || name.includes('rm-')),
+      [],
+    );
   });
 });
 
@@ -199,6 +204,7 @@ describe('a sprite', () => {
     const { store } = fixture;
     const genesis = await fixture.genesis();
     await fs.rm(path.join(genesis.path, 'kernel'));
+    await store[Symbol.asyncDispose]();
     const sprites = await fs.readdir(store.layout.sprites);
     await assert.rejects(fixture.sprite(genesis), { code: 'ENOENT' });
     assert.deepEqual(await fs.readdir(store.layout.sprites), sprites);
@@ -364,6 +370,7 @@ describe('the working directory of a genesis', () => {
     await tool('fallocate', '-l', String(1.5 * 2 ** 30), path.join(inside, 'file'));
     await tool('umount', inside);
     const { manifest } = await fixture.genesis();
+    await store[Symbol.asyncDispose]();
     const before = await fs.readdir(store.layout.transient);
     await fails(
       store.openGenesisVm({ imageDigest, guestDigest: manifest.guest.digest, storageGb: 1 }, manifest, uid),

@@ -46,6 +46,15 @@ export class PoolFixture implements AsyncDisposable {
     await openPool(this.disk.path);
   }
 
+  /** The sweep of a daemon that knows every sprite and checkpoint there is. */
+  async sweep(): Promise<void> {
+    const { layout } = this.store;
+    await this.store.sweep({
+      sprites: new Set(await fs.readdir(layout.sprites)),
+      checkpoints: async (id) => new Set(await fs.readdir(layout.checkpointsOf(id))),
+    });
+  }
+
   /** Paths below the pool, directories with a slash behind them. */
   async tree(under = ''): Promise<string[]> {
     const root = path.join(this.pool.root, under);
