@@ -38,23 +38,23 @@ export class EndedShelf<T extends Ended> {
     this.#sessions.delete(id);
   }
 
-  /** Removes what is over its time or beyond the number. */
+  /** Removes what is over its time or beyond the number. Looks at those in use and at those that go: the first that stays ends it, for none behind it ended earlier. */
   sweep(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const now = performance.now();
-    let nextMs = Infinity;
     for (const { session, endedMs } of this.#sessions.values()) {
       if (session.inUse) continue;
       const crowd = this.#sessions.size;
       const stayMs = crowd > maxEndedInGrace ? 0 : crowd > maxEnded ? graceMs : keepMs;
       const leftMs = endedMs + stayMs - now;
-      if (leftMs <= 0) {
-        this.#sessions.delete(session.id);
-        this.#remove(session);
-      } else nextMs = Math.min(nextMs, leftMs);
+      if (leftMs > 0) {
+        this.#timer = setTimeout(() => this.sweep(), leftMs + 1).unref();
+        return;
+      }
+      this.#sessions.delete(session.id);
+      this.#remove(session);
     }
-    if (nextMs !== Infinity) this.#timer = setTimeout(() => this.sweep(), nextMs + 1).unref();
   }
 
   /** Hands all over to the caller. */

@@ -15,7 +15,7 @@ export interface Found {
 
 type Notice = (message: string, fields: Record<string, unknown>) => void;
 
-/** Sessions in a directory, by id. With a notice for each entry that is no readable session. Changes nothing. */
+/** Sessions in a directory: running ones by id, then ended ones by when they ended. With a notice for each entry that is no readable session. Changes nothing. */
 export async function findSessions(dir: string, notice: Notice): Promise<Found[]> {
   const found: Found[] = [];
   for (const name of await readdir(dir)) {
@@ -68,7 +68,10 @@ async function readSession(dir: string, name: string): Promise<Found> {
 }
 
 function inOrder(found: Found[]): Found[] {
-  return found.toSorted((a, b) => Number(a.manifest.id) - Number(b.manifest.id));
+  const endedAt = ({ end }: SessionManifest): number => (end === undefined ? 0 : Date.parse(end.at));
+  return found.toSorted(
+    (a, b) => endedAt(a.manifest) - endedAt(b.manifest) || Number(a.manifest.id) - Number(b.manifest.id),
+  );
 }
 
 /** A start that was cut short before its record was written: nobody was told of it. */

@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
@@ -10,6 +10,7 @@ import { Journal } from './journal/journal.ts';
 import { type SessionManifest, createManifest, manifestName, replaceManifest } from './manifest.ts';
 import type { PumpTarget } from './pump.ts';
 import { Rate } from './rate.ts';
+import { removeDir } from './remove-dir.ts';
 import { syncPath } from './sync-path.ts';
 
 /** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
@@ -283,7 +284,7 @@ export class LiveSession implements Session, PumpTarget {
   /** Closes it and removes its directory. */
   async remove(): Promise<void> {
     await this.close();
-    if (this.#ownsDir) await rm(this.journal.dir, { recursive: true, force: true });
+    if (this.#ownsDir) await removeDir(this.journal.dir);
   }
 
   /** Lets go of files and timers; readers end. The process is left alone. */
