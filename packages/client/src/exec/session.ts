@@ -75,8 +75,8 @@ export class ExecSession implements AsyncDisposable {
   #offset: number | undefined;
   #resumable = false;
   #adopted = false;
-  /** Input the session had taken, from whomever, before ours. */
-  #inputOrigin = 0;
+  /** Input the session had taken, from whomever, before ours; undefined when the server did not tell. */
+  #inputOrigin: number | undefined;
   #asking = false;
   #complaint: string | undefined;
   #inputEnded = false;
@@ -214,7 +214,7 @@ export class ExecSession implements AsyncDisposable {
   /** The connection stands: it becomes the one that is written to. */
   #adopt(socket: Socket, info: SessionInfo | undefined): void {
     if (this.#adopted) this.#takeUpInput(socket, info);
-    else this.#inputOrigin = info?.inputOffset ?? 0;
+    else this.#inputOrigin = info?.inputOffset;
     this.#adopted = true;
     this.#socket = socket;
     if (this.#queue.paused) socket.pause();
@@ -231,7 +231,9 @@ export class ExecSession implements AsyncDisposable {
   #takeUpInput(socket: Socket, info: SessionInfo | undefined): void {
     if (this.#size !== undefined) void socket.send(JSON.stringify({ type: 'resize', ...this.#size }));
     const accepted = info?.inputOffset;
-    const fate = this.#log.fate(accepted === undefined ? undefined : accepted - this.#inputOrigin);
+    const fate = this.#log.fate(
+      accepted === undefined || this.#inputOrigin === undefined ? undefined : accepted - this.#inputOrigin,
+    );
     // A terminal's user sees what arrived; a program's input must not silently miss a piece.
     if (!fate.known && !this.#tty) {
       throw new ClientError(

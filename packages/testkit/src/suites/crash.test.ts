@@ -166,7 +166,8 @@ for (const point of ['restore.present-saved', 'start.vm-running', 'start.rest-dr
 
 for (const [point, count] of [
   ['fork.captured', 0],
-  ['fork.one-created', 1],
+  ['fork.one-created', 0],
+  ['create.after-row', 2],
 ] as const) {
   test(`killed at ${point}: every sprite that is listed runs`, async () => {
     await withDaemon(async (hold) => {
