@@ -10,8 +10,8 @@ import type { WorkerLease } from './pool.ts';
 
 /** No limit: the stream goes through memory, and the reader's pace holds QEMU back. */
 const maxBandwidth = 1e12;
-/** What the last round may take, ms. Of the 15 ms a guest may stand still the rest is for devices, the disk's reflink and the way back. */
-const downtimeMs = 4;
+/** What the last round of pages may take, ms: QEMU's least. Measured with 4: pauses of 11 to 25 ms; with 1: 5 to 7 ms, for a few passes more. */
+const downtimeMs = 1;
 /** A guest that writes faster than its pages can be read never gets there: from this pass on it is allowed twice the pause with each pass. */
 const patientPasses = 5;
 const maxDowntimeMs = 2_000;
