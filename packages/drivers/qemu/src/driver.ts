@@ -7,11 +7,11 @@ import { WorkerPool } from './capture/pool.ts';
 import { type VmHandle, describeProcess, findProcess, writeHandle } from './handle.ts';
 import { type VmLimits, openLimits } from './limits.ts';
 import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from './probe.ts';
-import { QmpClient } from './qmp.ts';
+import { QmpClient, runStatus } from './qmp.ts';
 import { SilentBootError, awaitMemory, awaitSignOfLife, defaultSilenceMs } from './readiness.ts';
 import { supervise, terminate, within } from './supervise.ts';
 import { measureTscKhz } from './tsc.ts';
-import { QemuVm, type VmParts, status } from './vm.ts';
+import { QemuVm, type VmParts } from './vm.ts';
 import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
 
 const qmpDeadlineMs = 10_000;
@@ -80,7 +80,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     if (vm !== undefined) return vm;
     // Not a VM any more, or not one yet: it never counted, or its guest has powered off.
     hypervisor.expectEnd();
-    await terminate(asTarget(hypervisor));
+    await terminate(hypervisor);
     hypervisor.release();
     return undefined;
   }
@@ -111,7 +111,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     } catch (error) {
       attempt.abort();
       died.catch(() => {});
-      await terminate(asTarget(hypervisor));
+      await terminate(hypervisor);
       hypervisor.release();
       if (signal.aborted) throw signal.reason;
       throw asVmFailure(error);
@@ -178,7 +178,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
       });
       // A live capture the earlier daemon had under way: its reader is gone, the VM has to go on.
       await qmp.command('migrate_cancel');
-      const state = await qmp.query(status, 'query-status');
+      const state = await qmp.query(runStatus, 'query-status');
       if (['shutdown', 'inmigrate', 'prelaunch', 'internal-error', 'guest-panicked'].includes(state.status)) {
         qmp.close();
         return undefined;
@@ -221,8 +221,4 @@ async function endFirst<T>(running: Promise<T>, died: Promise<never>): Promise<T
 /** Through the process's own working directory: the directory's real path may be too long for a socket (108 bytes). */
 function qmpPath(pid: number): string {
   return `/proc/${pid}/cwd/${runFiles.qmp}`;
-}
-
-function asTarget(hypervisor: VmProcess): Parameters<typeof terminate>[0] {
-  return { pid: hypervisor.pid, exited: hypervisor.exited, signal: (signal) => hypervisor.signal(signal) };
 }

@@ -16,7 +16,7 @@ async function setUp(context: TestContext): Promise<{ dir: string; program: Supe
   fs.mkdirSync(path.join(dir, 'run'));
   const program = await supervise('sleep', ['60'], { cwd: dir });
   context.after(async () => {
-    await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+    await terminate(program);
     fs.rmSync(dir, { recursive: true });
   });
   return { dir, program };
@@ -48,7 +48,7 @@ test('a handle that names somebody else is not believed', async (context) => {
   const { dir, program } = await setUp(context);
   const other = await supervise('sleep', ['60']);
   context.after(async () => {
-    await terminate({ pid: other.pid, exited: other.exited, signal: (signal) => signalPid(other.pid, signal) });
+    await terminate(other);
   });
   const foreign = describeProcess(other.pid, facts);
   const own = describeProcess(program.pid, facts);

@@ -7,7 +7,7 @@ import type { MachineIdentity } from '@sylph/model';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
 import { emulatedCpu, kvmAccelerator, kvmFdArgs } from './args.ts';
-import { runProgram, signalPid, supervise, terminate } from './supervise.ts';
+import { runProgram, supervise, terminate } from './supervise.ts';
 
 /** A kernel under KVM prints within a second, also on a loaded machine with nested virtualization. */
 const bootDeadlineMs = 10_000;
@@ -180,8 +180,7 @@ async function bootWithKvm(
     const began = performance.now();
     while (!ended && !reachedUserSpace(output) && performance.now() - began < bootDeadlineMs) await sleep(pollMs);
     const tookMs = Math.round(performance.now() - began);
-    if (!ended)
-      await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+    if (!ended) await terminate(program);
     if (reachedUserSpace(output)) return { works: true, reason: `KVM booted the guest's kernel in ${tookMs} ms` };
     const why = ended
       ? `QEMU ended: ${program.stderrTail()}`

@@ -17,6 +17,9 @@ const line = z.union([
   z.object({ id: z.int().optional(), error: z.object({ class: z.string(), desc: z.string() }) }),
 ]);
 
+/** Answer of `query-status`: what QEMU calls the VM's state, and whether its CPUs run. */
+export const runStatus = z.object({ status: z.string(), running: z.boolean() });
+
 /** An event of QEMU. `atMs` is `performance.now()` when it was read. */
 export interface QmpEvent {
   name: string;

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SylphError } from '@sylph/model';
-import * as z from 'zod';
 import { readConsole } from './console.ts';
-import type { QmpClient } from './qmp.ts';
+import { type QmpClient, runStatus } from './qmp.ts';
 
 /**
  * A healthy boot prints its first line within 0.7 s under emulation on an idle machine and 3.1 s on one whose two cores are shared by several VMs; some boots
@@ -13,8 +12,6 @@ const consolePollMs = 50;
 const incomingDeadlineMs = 60_000;
 /** An event tells when the state is loaded; this bounds the wait for one that was missed. */
 const incomingPollMs = 10;
-
-const status = z.object({ status: z.string(), running: z.boolean() });
 
 /** The guest's kernel printed nothing. */
 export class SilentBootError extends SylphError {
@@ -42,7 +39,7 @@ export async function awaitMemory(qmp: QmpClient, signal: AbortSignal): Promise<
   const unsubscribe = qmp.onEvent(() => moved.wake());
   try {
     for (;;) {
-      const state = await qmp.query(status, 'query-status');
+      const state = await qmp.query(runStatus, 'query-status');
       if (state.running) return;
       if (state.status !== 'inmigrate') break;
       if (performance.now() > until)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeExit, runProgram, signalPid, supervise, terminate, within } from './supervise.ts';
+import { describeExit, runProgram, supervise, terminate, within } from './supervise.ts';
 
 test('a missing program is told as such', async () => {
   await assert.rejects(supervise('sylph-no-such-program', []), {
@@ -30,7 +30,7 @@ test('a program that ignores TERM is killed, and waited for', async () => {
     stdout: 'pipe',
   });
   await new Promise((resolve) => program.child.stdout?.once('data', resolve));
-  await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+  await terminate(program);
   assert.equal((await program.exited).signal, 'SIGKILL');
 });
 

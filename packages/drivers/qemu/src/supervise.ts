@@ -20,6 +20,8 @@ export interface Supervised {
   readonly pid: number;
   /** Settles once when the program is gone. Never rejects. */
   readonly exited: Promise<Exit>;
+  /** No-op when it is gone: a pid that is somebody else's by now is never signalled. */
+  signal(signal: number): void;
   /** Last lines of its error output, cleaned of control characters. */
   stderrTail(): string;
   /** Lets it run on without us: our process may end before it. */
@@ -71,6 +73,8 @@ export async function supervise(
   });
   // A broken pipe says nothing that the exit does not.
   child.stderr?.on('error', () => {});
+  let gone = false;
+  child.once('exit', () => (gone = true));
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal }));
   });
@@ -87,10 +91,14 @@ export async function supervise(
   });
   // Later errors (a signal that could not be sent) show in the exit.
   child.on('error', () => {});
+  const pid = child.pid as number;
   return {
     child,
-    pid: child.pid as number,
+    pid,
     exited,
+    signal: (signal) => {
+      if (!gone) signalPid(pid, signal);
+    },
     stderrTail: () => cleanLines(tail),
     release: () => {
       child.unref();
@@ -134,22 +142,14 @@ export async function terminate(target: {
   exited: Promise<unknown>;
   signal(signal: number): void;
 }): Promise<void> {
-  target.signal(constants.signals.SIGTERM);
-  if (
-    (await within(
-      target.exited.then(() => true),
-      termGraceMs,
-    )) === true
-  )
-    return;
-  target.signal(constants.signals.SIGKILL);
-  if (
-    (await within(
-      target.exited.then(() => true),
-      killGraceMs,
-    )) === true
-  )
-    return;
+  const gone = target.exited.then(() => true);
+  for (const [signal, graceMs] of [
+    [constants.signals.SIGTERM, termGraceMs],
+    [constants.signals.SIGKILL, killGraceMs],
+  ] as const) {
+    target.signal(signal);
+    if ((await within(gone, graceMs)) === true) return;
+  }
   throw new SylphError('internal', `process ${target.pid} did not end ${killGraceMs} ms after SIGKILL`);
 }
 
@@ -183,7 +183,7 @@ export async function runProgram(
   program.child.stdin?.end(options.input ?? '');
   const exit = await within(program.exited, options.deadlineMs);
   if (exit === undefined) {
-    await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+    await terminate(program);
     throw new SylphError('timeout', `${command} did not finish in ${options.deadlineMs} ms`);
   }
   if (exit.code !== 0) throw new SylphError('internal', `${command}: ${describeExit(exit)}: ${program.stderrTail()}`);

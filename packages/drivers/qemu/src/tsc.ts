@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SylphError } from '@sylph/model';
 import { QmpClient } from './qmp.ts';
-import { signalPid, supervise, terminate } from './supervise.ts';
+import { supervise, terminate } from './supervise.ts';
 
 /** Three windows: one that the scheduler tore apart does not count. Errors seen: below 10 ppm. */
 const windows = 3;
@@ -51,7 +51,7 @@ export async function measureTscKhz(qemu: string): Promise<number> {
         qmp.close();
       }
     } finally {
-      await terminate({ pid: program.pid, exited: program.exited, signal: (signal) => signalPid(program.pid, signal) });
+      await terminate(program);
     }
   } finally {
     fs.rmSync(dir, { recursive: true, force: true });

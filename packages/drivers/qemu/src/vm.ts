@@ -7,7 +7,7 @@ import { captureStopped } from './capture/capture-stopped.ts';
 import type { WorkerPool } from './capture/pool.ts';
 import { saveConsole } from './console.ts';
 import { privateBytes, processFacts } from './procfs.ts';
-import type { QmpClient, QmpEvent } from './qmp.ts';
+import { type QmpClient, type QmpEvent, runStatus } from './qmp.ts';
 import { cleanLines, terminate, within } from './supervise.ts';
 import { type VmProcess, describeEnd } from './vm-process.ts';
 
@@ -15,7 +15,6 @@ const quitGraceMs = 2_000;
 /** A VM paused because the pool was full tries again after this, ms. */
 const diskRetryMs = 1_000;
 
-export const status = z.object({ status: z.string(), running: z.boolean() });
 const shutdown = z.object({ guest: z.boolean(), reason: z.string() });
 const blockError = z.object({ action: z.string() });
 
@@ -102,8 +101,7 @@ export class QemuVm implements Vm {
       qmp.command('quit', {}, { deadlineMs: quitGraceMs }).catch(() => {}),
       quitGraceMs,
     );
-    if ((await within(hypervisor.exited, quitGraceMs)) === undefined)
-      await terminate({ pid: this.pid, exited: hypervisor.exited, signal: (signal) => hypervisor.signal(signal) });
+    if ((await within(hypervisor.exited, quitGraceMs)) === undefined) await terminate(hypervisor);
     await this.ended;
   }
 
@@ -150,7 +148,7 @@ export class QemuVm implements Vm {
     if (this.#released || this.#ending !== undefined) return;
     try {
       // Paused for another reason meanwhile (a capture): that one decides when it goes on.
-      if ((await this.#parts.qmp.query(status, 'query-status')).status === 'io-error')
+      if ((await this.#parts.qmp.query(runStatus, 'query-status')).status === 'io-error')
         await this.#parts.qmp.command('cont');
     } catch (error) {
       // The VM is going away, which its end reports.

@@ -3,7 +3,7 @@ import type { CaptureReport } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import * as z from 'zod';
 import { runFiles } from '../args.ts';
-import type { QmpClient, QmpEvent } from '../qmp.ts';
+import { type QmpClient, type QmpEvent, runStatus } from '../qmp.ts';
 import { cloneDisk } from './files.ts';
 import type { CaptureJob } from './jobs.ts';
 import type { WorkerLease } from './pool.ts';
@@ -20,7 +20,6 @@ const cancelDeadlineMs = 10_000;
 
 const migrationEvent = z.object({ status: z.string() });
 const passEvent = z.object({ pass: z.int() });
-const statusReply = z.object({ status: z.string(), running: z.boolean() });
 
 /** Captures a running VM; it runs again when this resolves or throws. Throws `vm_failed`, or the signal's reason. */
 export async function captureLive(
@@ -40,7 +39,7 @@ export async function captureLive(
   };
   const migration = new Migration(qmp, {
     onStop: () => Atomics.store(new Int32Array(stopped), 0, 1),
-    onDrained: clone,
+    onDrained: () => void clone(),
   });
   try {
     await worker.call('liveListen', { ...job, stopped });
@@ -90,7 +89,7 @@ class Migration {
   }
 
   async prepare(): Promise<void> {
-    const { running, status } = await this.#qmp.query(statusReply, 'query-status');
+    const { running, status } = await this.#qmp.query(runStatus, 'query-status');
     if (!running) throw new SylphError('vm_failed', `a live capture needs a running VM, this one is ${status}`);
     await this.#setDowntime(downtimeMs);
   }
@@ -131,7 +130,7 @@ class Migration {
       const end = setTimeout(() => this.#finished.resolve('late'), cancelDeadlineMs);
       await this.#finished.promise;
       clearTimeout(end);
-      const { running } = await this.#qmp.query(statusReply, 'query-status');
+      const { running } = await this.#qmp.query(runStatus, 'query-status');
       if (!running) await this.#qmp.command('cont');
     } catch {
       // Said above.
