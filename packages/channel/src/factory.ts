@@ -3,7 +3,7 @@ import type { ChannelFactory, GuestChannel, GuestHello } from '@sylph/engine';
 import { type ResumeEvent, guestWireVersion } from '@sylph/model';
 import { ControlPort } from './control-port.ts';
 import { withDeadline } from './deadline.ts';
-import { textOf } from './failure.ts';
+import { refused, textOf } from './failure.ts';
 import { PortsChannel } from './guest-channel.ts';
 import { readHello } from './hello.ts';
 import { connectWhenListening } from './unix-socket.ts';
@@ -67,12 +67,14 @@ async function untilOpen(
   }
 }
 
+/** Asks until the guest can run processes. */
 async function greet(control: ControlPort, signal: AbortSignal): Promise<GuestHello> {
   for (;;) {
     const reply = await control.request(
       { op: 'hello', versions: [guestWireVersion] },
       { signal, repeatMs: helloRepeatMs },
     );
+    if (!reply.ok) throw refused('hello', reply);
     const hello = readHello(reply);
     if (reply.ready === true) return hello;
     await sleep(notReadyPauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -18,20 +18,20 @@ import {
 import type { ControlPort } from './control-port.ts';
 import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
-import { agentFailed, textOf } from './failure.ts';
+import { agentFailed, refused, textOf } from './failure.ts';
 import { readHello } from './hello.ts';
 import { parseJson, request } from './json-request.ts';
 import { exchangeNonce } from './nonce.ts';
 import { HttpProcessStream } from './process-stream.ts';
 import { connectWhenListening } from './unix-socket.ts';
 
-/** Until a guest has said something of itself. */
+/** What is known of a guest whose first word is the answer to `resume`, until that comes. */
 const unheard: GuestHello = { version: guestWireVersion, agent: '', kernel: '', bootId: '' };
 
 /** Deadline of the small requests that have none of their caller's, ms. */
 const requestDeadlineMs = 15_000;
 
-/** {@link GuestChannel} over a control port whose agent has answered, and the path of the data port. Owns both. */
+/** {@link GuestChannel} over a connected control port, and the path of the data port. Owns both. */
 export class PortsChannel implements GuestChannel {
   readonly broken: Promise<string>;
   #hello: GuestHello;
@@ -42,6 +42,7 @@ export class PortsChannel implements GuestChannel {
   /** Why nothing more can be asked. */
   #over: string | undefined;
 
+  /** `hello`: what the agent has answered already. */
   constructor(control: ControlPort, dataPath: string, hello: GuestHello) {
     this.#control = control;
     this.#dataPath = dataPath;
@@ -53,7 +54,7 @@ export class PortsChannel implements GuestChannel {
     void control.closed.then((reason) => this.#break(reason));
   }
 
-  /** A channel to a guest that starts from its memory. */
+  /** A channel to a guest that starts from its memory: `resume` is the first it hears. On failure the caller closes `control`. */
   static async wake(
     control: ControlPort,
     dataPath: string,
@@ -168,8 +169,7 @@ export class PortsChannel implements GuestChannel {
   async #ask(op: ControlRequest, signal: AbortSignal): Promise<ControlReply> {
     this.#assertUsable();
     const reply = await this.#control.request(op, { signal });
-    if (!reply.ok)
-      throw agentFailed(`the guest's agent refused ${op.op}: ${reply.error ?? reply.code ?? 'no reason given'}`);
+    if (!reply.ok) throw refused(op.op, reply);
     return reply;
   }
 

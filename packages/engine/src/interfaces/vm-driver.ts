@@ -7,7 +7,7 @@ import type { NetworkAttachment } from './host-network.ts';
  * A VM has a *working directory* that the store prepared (see `PoolStore.openVm`): `disk` (writable, its own), `ram` (immutable base, mapped privately; all zeros for a cold boot), `kernel`, `initrd`,
  * and an empty `run/` for sockets, console log and the driver's handle. Everything the driver writes lies in `run/`. The VM outlives the daemon; `adopt` finds it again by what `run/vm.json` says.
  *
- * A *capture* writes `disk`, `ram` and `dev` of one instant into a directory of the store. Guest and host are untrusted and trusted: nothing the guest does may block a driver call beyond its deadline.
+ * A *capture* writes `disk`, `ram` and `dev` of one instant into a directory of the store. The guest is hostile: nothing it does may block a driver call beyond its deadline.
  */
 export interface VmDriver {
   /** What VMs started now run on. Probes the accelerator once per (kernel, hypervisor, host boot) and remembers; may take seconds then. `kernel` and `initrd` are files for the probe. */
