@@ -5,12 +5,21 @@ import type { EngineDeps } from './deps.ts';
 import { resumeEvent } from './identity.ts';
 import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
+import { machineNow } from './machine.ts';
 import { connect } from './operations/launch.ts';
 
 /** Host name inside a genesis; every sprite gets its own at its first start. As short as can be: writing a longer name over it needs no truncation of a file. */
 const genesisName = 'g';
 /** Boots tried before an image is given up: emulated boots hang now and then before the kernel prints anything. */
 const attempts = 3;
+
+/** What a genesis is made of. */
+export interface GenesisParts {
+  image: { name: string; digest: string };
+  guestDigest: string;
+  shape: VmShape;
+  machine: MachineIdentity;
+}
 
 /** Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept. */
 export class GenesisLibrary {
@@ -23,27 +32,25 @@ export class GenesisLibrary {
 
   /** The genesis for an image and a shape; boots it when there is none. Concurrent callers share one boot. */
   async get(image: { name: string; digest: string }, shape: VmShape): Promise<Snapshot> {
-    const guest = await this.#deps.catalog.guest();
-    const { reason: _, ...machine } = await this.#deps.driver.machine(guest);
-    const key = genesisKey({ image: image.digest, guest: guest.digest, shape, machine });
+    const { digest } = await this.#deps.catalog.guest();
+    const parts = { image, guestDigest: digest, shape, machine: await machineNow(this.#deps) };
+    const key = genesisKey(parts);
     let genesis = this.#building.get(key);
     if (!genesis) {
-      genesis = this.#find(key, () => this.#build(key, image, guest.digest, shape, machine)).finally(() =>
-        this.#building.delete(key),
-      );
+      genesis = this.#find(key, parts).finally(() => this.#building.delete(key));
       this.#building.set(key, genesis);
     }
     return genesis;
   }
 
-  async #find(key: string, build: () => Promise<Snapshot>): Promise<Snapshot> {
-    const { store, log } = this.#deps;
+  async #find(key: string, parts: GenesisParts): Promise<Snapshot> {
     const found = await this.#ready(key);
-    if (found === undefined) return build();
-    if (typeof found !== 'string') return found;
-    log.warn({ key, damage: found }, 'a damaged genesis is booted anew');
-    await store.removeGenesis(key);
-    return build();
+    if (found !== undefined && typeof found !== 'string') return found;
+    if (found !== undefined) {
+      this.#deps.log.warn({ key, damage: found }, 'a damaged genesis is booted anew');
+      await this.#deps.store.removeGenesis(key);
+    }
+    return this.#build(key, parts);
   }
 
   /** A genesis that is there and whole; what is wrong with one that is not; undefined when there is none. */
@@ -60,17 +67,12 @@ export class GenesisLibrary {
     }
   }
 
-  async #build(
-    key: string,
-    image: { name: string; digest: string },
-    guestDigest: string,
-    shape: VmShape,
-    machine: MachineIdentity,
-  ): Promise<Snapshot> {
+  async #build(key: string, parts: GenesisParts): Promise<Snapshot> {
+    const { image, shape } = parts;
     const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        const snapshot = await this.#boot(key, image, guestDigest, shape, machine);
+        const snapshot = await this.#boot(key, parts);
         this.#deps.log.info(
           { image: image.name, shape, durationMs: Math.round(performance.now() - began) },
           'genesis is ready',
@@ -84,13 +86,7 @@ export class GenesisLibrary {
     }
   }
 
-  async #boot(
-    key: string,
-    image: { name: string; digest: string },
-    guestDigest: string,
-    shape: VmShape,
-    machine: MachineIdentity,
-  ): Promise<Snapshot> {
+  async #boot(key: string, { image, guestDigest, shape, machine }: GenesisParts): Promise<Snapshot> {
     const { store, driver, channels, network, options, failpoints } = this.#deps;
     const manifest: SnapshotManifest = {
       version: 1,
@@ -183,13 +179,12 @@ async function warmUp(channel: GuestChannel): Promise<void> {
   }
 }
 
-/** 16 hex digits are enough for a handful of combinations and keep paths short. */
-export function genesisKey(parts: { image: string; guest: string; shape: VmShape; machine: MachineIdentity }): string {
-  const { shape, machine } = parts;
+/** Names a genesis by its parts: 16 hex digits are enough for a handful of combinations and keep paths short. */
+function genesisKey({ image, guestDigest, shape, machine }: GenesisParts): string {
   const text = JSON.stringify([
     1,
-    parts.image,
-    parts.guest,
+    image.digest,
+    guestDigest,
     shape.cpus,
     shape.ramMib,
     shape.storageGb,

@@ -2,6 +2,7 @@ import { SylphError } from '@sylph/model';
 import type { SpriteActor } from './actor/actor.ts';
 import type { VmDir } from './interfaces/pool-store.ts';
 import type { Vm } from './interfaces/vm-driver.ts';
+import { machineNow } from './machine.ts';
 import { connect, endAwake } from './operations/launch.ts';
 import { endVms, removeVms, restOf, settle } from './operations/settle.ts';
 import { connectSessions, watchVm } from './watch.ts';
@@ -36,18 +37,17 @@ export async function recoverSprite(actor: SpriteActor): Promise<string | undefi
 const adoptDeadlineMs = 20_000;
 
 async function adopt(actor: SpriteActor, vm: Vm, dir: VmDir): Promise<void> {
-  const { store, channels, network, driver, catalog } = actor.deps;
+  const { store, channels, network } = actor.deps;
   await using undo = new AsyncDisposableStack();
   await network.attach(actor.id, actor.row.uid);
   if (vm.paused) await vm.continue();
   const channel = await connect(channels, vm, adoptDeadlineMs);
   undo.defer(() => channel.close());
   await channel.open({ deadlineMs: adoptDeadlineMs });
-  const { reason: _, ...machine } = await driver.machine(await catalog.guest());
   const awake = {
     vm,
     dir,
-    manifest: { ...(await store.vmManifest(dir)), identity: actor.id, machine },
+    manifest: { ...(await store.vmManifest(dir)), identity: actor.id, machine: await machineNow(actor.deps) },
     channel,
     watch: new AbortController(),
   };

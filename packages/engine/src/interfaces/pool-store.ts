@@ -70,7 +70,7 @@ export interface PoolStore extends AsyncDisposable {
   openVm(
     id: SpriteId,
     snapshot: Snapshot,
-    options: { uid: number; memory: boolean; guestDigest?: Digest },
+    options: { uid: number; memory: boolean; guestDigest?: Digest | undefined },
   ): Promise<VmDir>;
   /** VM directories that exist, newest last. */
   vmDirs(id: SpriteId): Promise<VmDir[]>;

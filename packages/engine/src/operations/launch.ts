@@ -2,6 +2,7 @@ import { SylphError, type Digest } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import { resumeEvent } from '../identity.ts';
+import { machineNow } from '../machine.ts';
 import type { ChannelFactory, GuestChannel } from '../interfaces/guest-channel.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Vm } from '../interfaces/vm-driver.ts';
@@ -10,7 +11,7 @@ import type { Vm } from '../interfaces/vm-driver.ts';
 export interface LaunchPlan {
   snapshot: Snapshot;
   memory: boolean;
-  guestDigest?: Digest;
+  guestDigest?: Digest | undefined;
 }
 
 /**
@@ -18,17 +19,17 @@ export interface LaunchPlan {
  * On failure nothing is left of the attempt.
  */
 export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<AwakeVm> {
-  const { driver, store, network, channels, catalog, options, failpoints } = actor.deps;
+  const { driver, store, network, channels, options, failpoints } = actor.deps;
   const deadline = AbortSignal.timeout(plan.memory ? options.resumeDeadlineMs : options.bootDeadlineMs);
   await using undo = new AsyncDisposableStack();
   const { uid } = actor.row;
   undo.defer(() => network.detach(actor.id));
   const attachment = await network.attach(actor.id, uid);
-  const { reason: _, ...machine } = await driver.machine(await catalog.guest());
+  const machine = await machineNow(actor.deps);
   const dir = await store.openVm(actor.id, plan.snapshot, {
     uid,
     memory: plan.memory,
-    ...(plan.guestDigest === undefined ? {} : { guestDigest: plan.guestDigest }),
+    guestDigest: plan.guestDigest,
   });
   undo.defer(() => store.removeVm(dir));
   const manifest = await store.vmManifest(dir);

@@ -7,7 +7,7 @@ import { bootSprite } from './start.ts';
 /** Cold boot from the present disk, after the processes inside were asked to end. In another guest where one is given. */
 export async function restartSprite(
   actor: SpriteActor,
-  options: { reason: string; guestDigest?: Digest },
+  options: { reason: string; guestDigest?: Digest | undefined },
 ): Promise<void> {
   await shutDown(actor, options.reason);
   await bootSprite(actor, options);

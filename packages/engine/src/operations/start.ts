@@ -3,18 +3,17 @@ import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { SpriteSessions } from '../interfaces/session-keeper.ts';
+import { machineNow } from '../machine.ts';
 import { connectSessions, watchVm } from '../watch.ts';
 import { asDisk, pruneAutomatic, saveAsCheckpoint } from './checkpoint.ts';
-import { endAwake, launch } from './launch.ts';
+import { endAwake, launch, type LaunchPlan } from './launch.ts';
 import { restOf } from './settle.ts';
 
 /** One rung of the ladder. */
-export interface Rung {
+export interface Rung extends LaunchPlan {
   how: StartReport['how'];
-  snapshot: Snapshot;
-  memory: boolean;
+  /** Where it starts from one: the sprite then stands on it. */
   checkpoint?: CheckpointId;
-  guestDigest?: Digest;
 }
 
 /** A VM that has taken over: it is the sprite, but serves nobody yet. */
@@ -47,21 +46,18 @@ export async function startSprite(actor: SpriteActor): Promise<void> {
 }
 
 /** Boots the resting sprite's disk afresh, in another guest where one is given. Its sessions end. */
-export async function bootSprite(actor: SpriteActor, options: { reason: string; guestDigest?: Digest }): Promise<void> {
+export async function bootSprite(
+  actor: SpriteActor,
+  options: { reason: string; guestDigest?: Digest | undefined },
+): Promise<void> {
   actor.transition('starting');
   const rest = await actor.deps.store.rest(actor.id);
   if (rest === undefined)
     throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to start from`, {
       hint: 'Restore one of its checkpoints.',
     });
-  const started = await climb(actor, [
-    {
-      how: 'disk',
-      snapshot: rest,
-      memory: false,
-      ...(options.guestDigest === undefined ? {} : { guestDigest: options.guestDigest }),
-    },
-  ]);
+  const { guestDigest } = options;
+  const started = await climb(actor, [{ how: 'disk', snapshot: rest, memory: false, guestDigest }]);
   await serve(actor, started, (sessions) => sessions.lose(options.reason));
 }
 
@@ -137,11 +133,7 @@ async function attempt(actor: SpriteActor, rung: Rung, failures: StartReport['fa
   const { store, failpoints } = actor.deps;
   const unfit = await unfitness(actor, rung);
   if (unfit !== undefined) throw new SylphError('vm_failed', unfit);
-  const awake = await launch(actor, {
-    snapshot: rung.snapshot,
-    memory: rung.memory,
-    ...(rung.guestDigest === undefined ? {} : { guestDigest: rung.guestDigest }),
-  });
+  const awake = await launch(actor, rung);
   try {
     if (failures.length > 0) await keepRest(actor, reasonsOf(failures));
     await store.dropRest(actor.id);
@@ -172,8 +164,7 @@ async function unfitness(actor: SpriteActor, rung: Rung): Promise<string | undef
   const damage = await actor.deps.store.damage(rung.memory ? rung.snapshot : asDisk(rung.snapshot));
   if (damage !== undefined) return damage;
   if (!rung.memory || manifest.machine === undefined) return undefined;
-  const { reason: _, ...here } = await actor.deps.driver.machine(await actor.deps.catalog.guest());
-  return machineDifference(manifest.machine, here);
+  return machineDifference(manifest.machine, await machineNow(actor.deps));
 }
 
 /** Memory only runs on the machine it was saved on. */

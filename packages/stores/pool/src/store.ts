@@ -109,7 +109,7 @@ export class PoolDirectory implements PoolStore {
   async openVm(
     id: SpriteId,
     snapshot: Snapshot,
-    options: { uid: number; memory: boolean; guestDigest?: Digest },
+    options: { uid: number; memory: boolean; guestDigest?: Digest | undefined },
   ): Promise<VmDir> {
     const number = ((await this.vmDirs(id)).at(-1)?.number ?? 0) + 1;
     const { manifest } = snapshot;
