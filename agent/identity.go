@@ -74,8 +74,8 @@ func removeHostKeys(root string) error {
 
 // writeFile gives a file a text; one that holds it already is left alone. It makes missing folders. A symbolic link, or a file with other names, is replaced, not followed.
 //
-// A small file is written in place: replacing one by a rename costs a new inode, and file systems then start to write back at once, which every first use of a
-// sprite would wait for. A crash can leave it between two texts; the next boot's event writes it again.
+// A small file is written in place: replacing one by a rename costs a new inode, and ext4 then starts to write back at once (auto_da_alloc, ext4(5)), which every
+// first use of a sprite would wait for. A loss of power can leave the old text, or the new one with the old one's end.
 func writeFile(path, text string, mode fs.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() <= blockBytes && len(text) <= blockBytes {
 		if err := overwrite(path, text); err == nil {

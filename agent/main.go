@@ -34,8 +34,8 @@ func main() {
 	}
 }
 
-// limitResources keeps the agent small, for its heap is part of every captured snapshot, and sets the file creation mask children inherit. One virtual CPU
-// carries more than the port does; with a second one idle goroutines are looked for on both, which a start under emulation pays for, and the user's programs have less.
+// limitResources keeps the agent small, for its heap is part of every captured snapshot, and sets the file creation mask children inherit. Go code on one CPU at a
+// time carries more than the port does; with two, Go's scheduler looks for work on both, which a start under emulation pays for, and the user's programs have less.
 func limitResources() {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(50)

@@ -38,7 +38,7 @@ func waitUntil(gone func() bool, limit time.Duration) bool {
 	return true
 }
 
-// restart ends the VM: the kernel command line's reboot=t makes a restart one that QEMU under -no-reboot takes for the end.
+// restart ends the VM: reboot=t on the kernel's command line makes a restart a reset of the machine, which the host takes for the end.
 func restart() {
 	syscall.Sync()
 	err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)

@@ -16,7 +16,8 @@ const (
 	syncLimitBytes = 8 << 20
 	// connReadBytes is read at once, so that a small frame's header and payload cost one call.
 	connReadBytes = 8 << 10
-	maxStreams    = 1000
+	// maxStreams leaves room for the host's small requests beside a stream for each of a sprite's 1,000 sessions.
+	maxStreams = 1100
 )
 
 var errNoNonce = errors.New("no nonce within 8 MiB")
