@@ -8,4 +8,5 @@ export type { HttpExec } from './exec/http.ts';
 export type { OutputChunk } from './exec/frames.ts';
 export type { ServerMessage, SessionInfo } from './exec/messages.ts';
 export type { AttachRequest, CommandRequest, ExecRequest, SessionWatch, TerminalSize } from './exec/request.ts';
-export { ExecSession, type ExecExit, type ExecInput } from './exec/session.ts';
+export type { ExecInput } from './exec/input.ts';
+export { ExecSession, type ExecExit } from './exec/session.ts';

@@ -2,8 +2,8 @@ import { ClientError, rootReason } from '../errors.ts';
 import { delay, linkedController, timeoutError } from '../deadline.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Socket } from '../transport/transport.ts';
-import { decodeFrame, encodeInput, streamByte, type OutputChunk } from './frames.ts';
-import { InputLog } from './input-log.ts';
+import { decodeFrame, type OutputChunk } from './frames.ts';
+import { ResumableInput, type ExecInput } from './input.ts';
 import { Keepalive } from './keepalive.ts';
 import { exitCode, offsetOf, parseMessage, sessionInfo, type ServerMessage, type SessionInfo } from './messages.ts';
 import { OutputQueue } from './output-queue.ts';
@@ -13,14 +13,6 @@ import type { SessionWatch, TerminalSize } from './request.ts';
 export interface ExecExit {
   /** 0–255; 128 + n for a command ended by signal n. */
   code: number;
-}
-
-/** Input of a command. */
-export interface ExecInput {
-  /** Resolves when more may be written. Bytes after the command's end are dropped silently. Rejects when the session failed. */
-  write(bytes: Uint8Array): Promise<void>;
-  /** End of file. For a terminal: nothing, programs there read until they are told otherwise. */
-  end(): Promise<void>;
 }
 
 /** What opening a session needs. */
@@ -39,8 +31,6 @@ export interface SessionStart {
 
 const reconnectFirstMs = 200;
 const reconnectLongestMs = 5000;
-/** Input that may be on its way unconfirmed before `write` waits. */
-const inputWindowBytes = 2 ** 20;
 /** Codes after which another attempt to connect cannot help. */
 const finalCodes = new Set([
   'session_not_found',
@@ -62,11 +52,17 @@ export class ExecSession implements AsyncDisposable {
   readonly output: AsyncIterable<OutputChunk>;
   /** Rejects with `session_lost`, `connection_lost`, or the reason of the signal; `output` then throws the same. */
   readonly exit: Promise<ExecExit>;
+  /** Input of the command. */
   readonly stdin: ExecInput;
 
   readonly #start: SessionStart;
   readonly #queue: OutputQueue;
-  readonly #log = new InputLog();
+  readonly #input = new ResumableInput({
+    id: () => this.id,
+    tty: () => this.#tty,
+    counted: () => this.#resumable && !this.#tty,
+    writable: () => this.#writable(),
+  });
   readonly #life: ReturnType<typeof linkedController>;
   #info: SessionInfo | undefined;
   #tty: boolean;
@@ -74,18 +70,11 @@ export class ExecSession implements AsyncDisposable {
   #keepalive: Keepalive | undefined;
   #offset: number | undefined;
   #resumable = false;
-  #adopted = false;
-  /** Input the session had taken, from whomever, before ours; undefined when the server did not tell. */
-  #inputOrigin: number | undefined;
-  #asking = false;
   #complaint: string | undefined;
-  #inputEnded = false;
   #ended = false;
   #size: TerminalSize | undefined;
   /** Settles when the session has a connection again, or has ended. */
   #connected: PromiseWithResolvers<void> = Promise.withResolvers();
-  /** Settles with the next confirmation of input. */
-  #confirmed: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #exit: PromiseWithResolvers<ExecExit> = Promise.withResolvers();
 
   private constructor(start: SessionStart) {
@@ -99,7 +88,7 @@ export class ExecSession implements AsyncDisposable {
     // Who reads only the output learns of the failure there.
     this.exit.catch(() => undefined);
     this.#connected.promise.catch(() => undefined);
-    this.stdin = { write: (bytes) => this.#write(bytes), end: () => this.#endInput() };
+    this.stdin = this.#input;
   }
 
   /** Connects and waits for the server to name the session. */
@@ -180,7 +169,7 @@ export class ExecSession implements AsyncDisposable {
         message: (data) => this.#heard(data, greeted.resolve),
         pong: (text) => {
           this.#keepalive?.heard();
-          if (text !== '') this.#confirmInput(Number(text));
+          if (text !== '') this.#input.confirm(Number(text));
         },
         closed: (end) => {
           greeted.reject(
@@ -213,9 +202,8 @@ export class ExecSession implements AsyncDisposable {
 
   /** The connection stands: it becomes the one that is written to. */
   #adopt(socket: Socket, info: SessionInfo | undefined): void {
-    if (this.#adopted) this.#takeUpInput(socket, info);
-    else this.#inputOrigin = info?.inputOffset;
-    this.#adopted = true;
+    if (this.#size !== undefined) void socket.send(JSON.stringify({ type: 'resize', ...this.#size }));
+    this.#input.connect(socket, info?.inputOffset);
     this.#socket = socket;
     if (this.#queue.paused) socket.pause();
     this.#keepalive = new Keepalive({
@@ -224,29 +212,7 @@ export class ExecSession implements AsyncDisposable {
       listening: () => !this.#queue.paused,
       dead: () => socket.terminate(),
     });
-    if (this.#log.unconfirmedBytes > 0) this.#askConfirmation(socket);
     this.#connected.resolve();
-  }
-
-  #takeUpInput(socket: Socket, info: SessionInfo | undefined): void {
-    if (this.#size !== undefined) void socket.send(JSON.stringify({ type: 'resize', ...this.#size }));
-    const accepted = info?.inputOffset;
-    const fate = this.#log.fate(
-      accepted === undefined || this.#inputOrigin === undefined ? undefined : accepted - this.#inputOrigin,
-    );
-    // A terminal's user sees what arrived; a program's input must not silently miss a piece.
-    if (!fate.known && !this.#tty) {
-      throw new ClientError(
-        'connection_lost',
-        'the connection broke while input was on its way; nobody knows how much of it arrived',
-        {
-          hint: `the command goes on as session ${this.id}`,
-        },
-      );
-    }
-    if (fate.known)
-      for (const part of fate.resend) for (const message of encodeInput(part, this.#tty)) void socket.send(message);
-    if (this.#inputEnded && !this.#tty) void socket.send(Uint8Array.of(streamByte.stdinEof));
   }
 
   #heard(data: Uint8Array | string, greet: (info: SessionInfo | undefined) => void): void {
@@ -325,7 +291,7 @@ export class ExecSession implements AsyncDisposable {
     if (this.#ended || socket === undefined || socket !== this.#socket) return;
     this.#keepalive?.stop();
     this.#socket = undefined;
-    this.#asking = false;
+    this.#input.disconnect();
     this.#connected = Promise.withResolvers();
     this.#connected.promise.catch(() => undefined);
     const reason = `the connection broke (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})${this.#complaint === undefined ? '' : `: ${this.#complaint}`}`;
@@ -358,49 +324,10 @@ export class ExecSession implements AsyncDisposable {
     throw last;
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    const socket = await this.#writable();
-    if (socket === undefined || this.#inputEnded) return;
-    this.#log.sent(bytes);
-    let ready: Promise<void> | undefined;
-    for (const message of encodeInput(bytes, this.#tty)) ready = socket.send(message);
-    this.#askConfirmation(socket);
-    await ready;
-    while (this.#confirms && !this.#ended && this.#log.unconfirmedBytes > inputWindowBytes)
-      await this.#confirmed.promise;
-  }
-
-  /** Whether input is counted: only then can it go on after a broken connection. A terminal's is not, its user sees what arrived. */
-  get #confirms(): boolean {
-    return this.#resumable && !this.#tty;
-  }
-
-  async #endInput(): Promise<void> {
-    if (this.#tty || this.#inputEnded) return;
-    const socket = await this.#writable();
-    this.#inputEnded = true;
-    await socket?.send(Uint8Array.of(streamByte.stdinEof));
-  }
-
   /** The present connection, after waiting for one; undefined when the command has ended. */
   async #writable(): Promise<Socket | undefined> {
     while (!this.#ended && this.#socket === undefined) await this.#connected.promise;
     return this.#ended ? undefined : this.#socket;
-  }
-
-  /** A ping whose answer tells that the server has read the input before it; one at a time. */
-  #askConfirmation(socket: Socket): void {
-    if (this.#asking || !this.#confirms) return;
-    this.#asking = true;
-    socket.ping(String(this.#log.sentBytes));
-  }
-
-  #confirmInput(bytes: number): void {
-    this.#asking = false;
-    this.#log.confirm(bytes);
-    this.#confirmed.resolve();
-    this.#confirmed = Promise.withResolvers();
-    if (this.#log.unconfirmedBytes > 0 && this.#socket !== undefined) this.#askConfirmation(this.#socket);
   }
 
   #say(message: ServerMessage): void {
@@ -428,7 +355,7 @@ export class ExecSession implements AsyncDisposable {
     this.#socket?.resume();
     this.#socket?.close(1000);
     this.#connected.resolve();
-    this.#confirmed.resolve();
+    this.#input.close();
     // Ends a connection attempt that is under way.
     this.#life.controller.abort(new ClientError('connection_lost', 'the session is over'));
   }
