@@ -178,6 +178,60 @@ describe('the log', () => {
   });
 });
 
+describe('clients that leave while their command starts', () => {
+  const upgrade =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+
+  for (const [kind, request, leave] of [
+    ['a socket that is cut', `GET ${exec}?cmd=sleep`, 'resetAndDestroy'],
+    ['a socket that is half closed', `GET ${exec}?cmd=sleep`, 'end'],
+    ['an HTTP exec that is cut', `POST ${exec}?cmd=sleep`, 'resetAndDestroy'],
+  ] as const)
+    it(`are no clients of it any more: ${kind}`, async () => {
+      await using api = await ApiFixture.open({ limits: { maxStreams: 1 } });
+      await api.sprite();
+      const started = Promise.withResolvers<void>();
+      api.service.onStart = () => started.promise;
+      const { socket, answer } = dial(
+        api,
+        `${request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\n${request.startsWith('GET') ? upgrade : ''}\r\n`,
+      );
+      await eventually(() => api.service.sessions.size === 1);
+      socket[leave]();
+      // The server hears of it before the command has started.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      started.resolve();
+      await answer;
+      await eventually(() => api.service.leases === 0 && api.service.sessions.get('1')?.clients === 0);
+      // Its place is free again.
+      const next = api.socket(`${exec}?cmd=true`);
+      assert.equal((await next.opened).status, 101);
+      next.raw.terminate();
+    });
+
+  it('leave nothing behind on a connection that is used again and again', async () => {
+    await using api = await ApiFixture.open();
+    await api.sprite();
+    api.service.onStart = (session) => session.exit(0);
+    const { socket, answer } = dial(api, '');
+    let connection: Socket | undefined;
+    api.app.server.once('request', (request: { socket: Socket }) => (connection = request.socket));
+    let answered = 0;
+    let before = 0;
+    socket.on('data', (chunk: Buffer) => (answered += chunk.toString('latin1').split('\r\n0\r\n\r\n').length - 1));
+    for (let count = 1; count <= 20; count++) {
+      socket.write(
+        `POST ${exec}?cmd=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 0\r\n\r\n`,
+      );
+      await eventually(() => answered === count);
+      if (count === 1) before = connection?.listenerCount('close') ?? -1;
+    }
+    assert.equal(connection?.listenerCount('close'), before);
+    socket.destroy();
+    await answer;
+  });
+});
+
 describe('closing', () => {
   it('flushes and ends exec sockets with 1012, cuts streams, refuses what is new, and leaves sessions alone', async () => {
     await using api = await ApiFixture.open({ limits: { closeTimeoutMs: 500 } });

@@ -44,17 +44,16 @@ export const httpExecRoutes =
       handler: async (request, reply) => {
         live.assertRoom();
         const name = nameInPath(request.params.name);
-        const gone = new AbortController();
-        reply.raw.once('close', () => gone.abort());
+        const gone = vanished(reply);
         const session = await startSession();
         using _attached = session.attach();
-        if (session.request.stdin) void feed(session, request.raw, gone.signal);
+        if (session.request.stdin) void feed(session, request.raw, gone);
         else request.raw.resume();
-        await answer(reply, session, gone.signal);
+        await answer(reply, session, gone);
         request.log.info({ sessionId: session.id }, 'http exec ended');
 
         async function startSession(): Promise<Session> {
-          using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
+          using lease = await service.use(request.caller.org, name, { signal: gone });
           return lease.sessions.start(sessionRequest(request.query, lease.view));
         }
       },
@@ -62,6 +61,8 @@ export const httpExecRoutes =
 
     async function answer(reply: FastifyReply, session: Session, gone: AbortSignal): Promise<void> {
       reply.hijack();
+      // Nobody is left to be answered, and no `close` to come that would end what follows.
+      if (gone.aborted) return;
       const { raw } = reply;
       const forget = live.add({ close: async () => void raw.destroy() });
       raw.once('close', forget);

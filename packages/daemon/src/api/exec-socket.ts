@@ -61,7 +61,7 @@ export const execSocketRoutes =
         const name = nameInPath(request.params.name);
         const known = request.query.id ?? request.query.session_id;
         if (known !== undefined) return attach(request, reply, name, known, request.query);
-        using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
+        using lease = await service.use(request.caller.org, name, { signal: vanished(reply) });
         const wanted = sessionRequest(request.query, lease.view);
         const session = await lease.sessions.start(wanted);
         join(request, reply, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0, inputOffset: 0 });
@@ -97,7 +97,7 @@ export const execSocketRoutes =
       query: { stdin?: boolean | undefined; offset?: number | undefined },
     ): Promise<void> {
       const { org } = request.caller;
-      const gone = vanished(request);
+      const gone = vanished(reply);
       const { offset = 0, stdin = true } = query;
       const found = await findSession(service, org, name, id);
       // One that has ended is read from its journal; the sprite may sleep on.
@@ -123,12 +123,12 @@ export const execSocketRoutes =
     /** Completes the handshake. From here on the client counts as attached, which keeps the sprite awake. */
     function join(request: FastifyRequest, reply: FastifyReply, name: string, joining: Joining): void {
       const attached = joining.session.attach();
-      // Without a socket there will be no `close` to end the attachment.
-      if (request.raw.socket.destroyed) attached[Symbol.dispose]();
+      // Bound to the connection: a client that leaves during the handshake never gets a socket.
+      const { socket: connection } = request.raw;
+      if (connection.destroyed) attached[Symbol.dispose]();
+      else connection.once('close', () => attached[Symbol.dispose]());
       reply.header('x-sprite-capabilities', 'signal');
-      websockets.accept(request, reply, (socket) => {
-        void serve(socket, request, name, joining).finally(() => attached[Symbol.dispose]());
-      });
+      websockets.accept(request, reply, (socket) => void serve(socket, request, name, joining));
     }
 
     /** Serves a socket until it is closed. Never rejects. */

@@ -21,10 +21,13 @@ export class NdjsonStream<Line extends object> {
     });
     reply.raw.flushHeaders();
     this.#forget = live.add({ close: async () => void reply.raw.destroy() });
-    reply.raw.once('close', () => {
+    const leave = (): void => {
       this.#forget();
       this.#gone.abort();
-    });
+    };
+    // A client that has gone already: its `close` is past.
+    if (reply.raw.destroyed) leave();
+    else reply.raw.once('close', leave);
   }
 
   /** Fires when the client is gone or the stream has ended. */

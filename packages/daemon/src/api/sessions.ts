@@ -62,7 +62,7 @@ export const sessionRoutes =
         live.assertRoom();
         const name = nameInPath(request.params.name);
         await findSession(service, request.caller.org, name, request.params.session);
-        using lease = await service.use(request.caller.org, name, { signal: vanished(request) });
+        using lease = await service.use(request.caller.org, name, { signal: vanished(reply) });
         const session = lease.sessions.get(request.params.session) ?? unknownSession(request.params.session);
         // Refused with a status while that is still possible: gone before, or the signal cannot be sent.
         if (session.end !== undefined) throw exited(session.id);

@@ -1,11 +1,12 @@
 import { SylphError } from '@sylph/model';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 
 /** Fires when the client of a request that has not been answered is gone: nobody waits for the sprite to wake any more. */
-export function vanished({ raw }: FastifyRequest): AbortSignal {
+export function vanished({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   const fire = (): void => gone.abort(new SylphError('invalid_request', 'the client has gone'));
-  if (raw.socket.destroyed) fire();
-  else raw.socket.once('close', fire);
+  // The end of the answer, not of the connection: one connection carries any number of requests.
+  if (raw.destroyed) fire();
+  else raw.once('close', fire);
   return gone.signal;
 }
