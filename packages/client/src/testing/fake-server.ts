@@ -2,19 +2,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WebSocketServer, type WebSocket } from 'ws';
-import { FakeSession, type FakeCommand } from './fake-session.ts';
+import { WebSocketServer } from 'ws';
+import { exampleHost, exampleSprite, Refusal, send, type Json } from './fake-answers.ts';
+import { FakeExec, type FakeExecFaults } from './fake-exec.ts';
+import type { FakeSession } from './fake-session.ts';
 
 /** What a test may bend. */
-export interface FakeFaults {
+export interface FakeFaults extends FakeExecFaults {
   /** Requests are accepted and never answered. */
   silent: boolean;
-  /** Whether sessions can be taken up again at an output offset. */
-  keepsOffsets: boolean;
   /** Exec sockets refuse to open with this status. */
   refuseExec: number | undefined;
-  /** Whether `session_info` says how much input was taken. */
-  tellsInput: boolean;
   /** Wait before answering an exec upgrade, ms. */
   wakeMs: number;
   /** Checkpoint streams stop after their first line, without an end. */
@@ -22,8 +20,6 @@ export interface FakeFaults {
   /** Checkpoint streams end with an error line. */
   failStreams: boolean;
 }
-
-type Json = Record<string, unknown>;
 
 /** A small server of the public API with real local processes behind exec, for tests of clients. Everything is in memory. */
 export class FakeServer implements AsyncDisposable {
@@ -39,7 +35,6 @@ export class FakeServer implements AsyncDisposable {
   };
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
-  readonly sessions = new Map<string, FakeSession>();
   /** `METHOD path?query` of every request. */
   readonly requests: string[] = [];
   /** Bodies of JSON requests. */
@@ -47,6 +42,7 @@ export class FakeServer implements AsyncDisposable {
   readonly #http: Server = createServer((request, response) => void this.#answer(request, response));
   readonly #ws = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #sockets = new Set<Socket>();
+  readonly #exec = new FakeExec(this.faults);
   #counter = 0;
 
   private constructor() {
@@ -68,6 +64,10 @@ export class FakeServer implements AsyncDisposable {
     return server;
   }
 
+  get sessions(): Map<string, FakeSession> {
+    return this.#exec.sessions;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
   }
@@ -78,32 +78,7 @@ export class FakeServer implements AsyncDisposable {
   }
 
   addSprite(name: string, more: Json = {}): Json {
-    const now = new Date().toISOString();
-    const sprite = {
-      id: `sprite-00000000-0000-4000-8000-${String(++this.#counter).padStart(12, '0')}`,
-      name,
-      organization: 'acme',
-      org_slug: 'acme',
-      url: `http://${name}-abcde.sprites.localhost`,
-      url_settings: { auth: 'sprite', private_access: 'org_users' },
-      status: 'cold',
-      state: 'asleep',
-      reason: null,
-      created_at: now,
-      updated_at: now,
-      last_running_at: null,
-      last_warming_at: null,
-      version: null,
-      environment_version: null,
-      labels: [],
-      config: { cpus: 2, ram_mb: 2048, storage_gb: 20 },
-      environment: {},
-      idle_timeout_s: 30,
-      image: 'minimal',
-      parent: null,
-      last_start: null,
-      ...more,
-    };
+    const sprite = { ...exampleSprite(name, ++this.#counter), ...more };
     this.sprites.set(name, sprite);
     this.checkpoints.set(name, []);
     return sprite;
@@ -150,7 +125,7 @@ export class FakeServer implements AsyncDisposable {
   async #route(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const [, , kind, name, ...rest] = url.pathname.split('/').map(decodeURIComponent);
     const method = request.method ?? 'GET';
-    if (kind === 'host') return send(response, 200, this.#host());
+    if (kind === 'host') return send(response, 200, exampleHost(this.sprites.size));
     if (kind !== 'sprites') throw new Refusal(404, 'not_found', 'no such path');
     if (name === undefined) return method === 'POST' ? this.#create(request, response) : this.#list(response, url);
     const sprite = this.#sprite(name);
@@ -193,11 +168,11 @@ export class FakeServer implements AsyncDisposable {
         return send(response, 201, { sprites: names.map((fork) => this.addSprite(fork)) });
       }
       case 'GET exec':
-        return send(response, 200, this.#listSessions());
+        return send(response, 200, this.#exec.list());
       case 'POST exec':
-        return this.#httpExec(request, response, url);
+        return this.#exec.http(request, response, url);
       case 'POST exec/…':
-        return this.#kill(response, rest[1] ?? '', url);
+        return this.#exec.kill(response, rest[1] ?? '', url);
       case 'POST checkpoint':
         return this.#checkpoint(request, response, name);
       case 'GET checkpoints':
@@ -300,37 +275,6 @@ export class FakeServer implements AsyncDisposable {
     response.end(`${JSON.stringify(last)}\n`);
   }
 
-  async #kill(response: ServerResponse, id: string, url: URL): Promise<void> {
-    const session = this.sessions.get(id);
-    if (session === undefined) throw new Refusal(404, 'session_not_found', `session not found: ${id}`);
-    if (session.exitCode !== undefined) throw new Refusal(410, 'session_exited', `session ${id} has ended`);
-    const signal = (url.searchParams.get('signal') ?? 'TERM').replace(/^SIG/, '');
-    session.signal(signal);
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    response.write(`${JSON.stringify({ type: 'signal', message: 'Signaling', signal, pid: session.pid })}\n`);
-    const code = await session.exited;
-    response.end(
-      `${JSON.stringify({ type: 'exited', message: 'Process exited' })}\n${JSON.stringify({ type: 'complete', exit_code: code })}\n`,
-    );
-  }
-
-  async #httpExec(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const session = this.#startSession(url, url.searchParams.get('stdin') === 'true', false);
-    if (session.command.stdin) {
-      void (async () => {
-        for await (const chunk of request) await session.write(chunk as Buffer);
-        session.endInput();
-      })().catch(() => session.endInput());
-    } else request.resume();
-    response.writeHead(200, { 'content-type': 'application/octet-stream' });
-    // Node joins chunks that are written before earlier ones are out.
-    const write = (bytes: Buffer): Promise<void> => new Promise((resolve) => response.write(bytes, () => resolve()));
-    for await (const entry of session.read(0, () => !response.destroyed))
-      await write(Buffer.concat([Buffer.of(entry.stream), entry.bytes]));
-    await write(Buffer.of(3, await session.exited));
-    response.end();
-  }
-
   async #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     this.requests.push(`UPGRADE ${request.url}`);
     // Clients break off; the test looks at what they do.
@@ -350,8 +294,8 @@ export class FakeServer implements AsyncDisposable {
         throw new Refusal(404, 'session_not_found', `session not found: ${id}`);
       this.#ws.handleUpgrade(request, socket, head, (ws) => {
         const tty = url.searchParams.get('tty') === 'true';
-        const session = existing ?? this.#startSession(url, url.searchParams.get('stdin') !== 'false', tty);
-        void this.#serve(ws, session, existing === undefined, Number(url.searchParams.get('offset') ?? 0));
+        const session = existing ?? this.#exec.start(url, url.searchParams.get('stdin') !== 'false', tty);
+        void this.#exec.serve(ws, session, existing === undefined, Number(url.searchParams.get('offset') ?? 0));
       });
     } catch (thrown) {
       const { status, code, message } = thrown as Refusal;
@@ -360,106 +304,6 @@ export class FakeServer implements AsyncDisposable {
         `HTTP/1.1 ${status} No\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
       );
     }
-  }
-
-  async #serve(ws: WebSocket, session: FakeSession, isOwner: boolean, offset: number): Promise<void> {
-    const { tty, argv } = session.command;
-    session.sockets.add(ws);
-    ws.on('error', () => undefined);
-    ws.on('close', () => {
-      session.sockets.delete(ws);
-      session.wake();
-    });
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
-      if (!isBinary) return hearText(session, data.toString());
-      if (!tty && data[0] === 4) return session.endInput();
-      ws.pause();
-      void session.write(tty ? data : data.subarray(1)).then(() => ws.resume());
-    });
-    const position = {
-      ...(this.faults.keepsOffsets ? { offset } : {}),
-      ...(this.faults.tellsInput ? { input_offset: session.inputBytes } : {}),
-    };
-    ws.send(
-      JSON.stringify({
-        type: 'session_info',
-        session_id: session.id,
-        command: argv.join(' '),
-        created: 0,
-        cols: 0,
-        rows: 0,
-        is_owner: isOwner,
-        tty,
-        ...position,
-      }),
-    );
-    for await (const { stream, bytes } of session.read(offset, () => ws.readyState === ws.OPEN)) {
-      await new Promise<void>((resolve) =>
-        ws.send(tty ? bytes : Buffer.concat([Buffer.of(stream), bytes]), () => resolve()),
-      );
-    }
-    if (session.exitCode === undefined || ws.readyState !== ws.OPEN) return;
-    if (!tty) ws.send(Buffer.of(3, session.exitCode));
-    ws.send(
-      JSON.stringify({ type: 'exit', exit_code: session.exitCode, code: session.exitCode, session_id: session.id }),
-    );
-    ws.close(session.exitCode === 0 ? 1000 : 4000 + session.exitCode);
-  }
-
-  #startSession(url: URL, stdin: boolean, tty: boolean): FakeSession {
-    const env = Object.fromEntries(
-      url.searchParams
-        .getAll('env')
-        .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
-    );
-    const command: FakeCommand = {
-      argv: url.searchParams.getAll('cmd'),
-      env,
-      dir: url.searchParams.get('dir') ?? undefined,
-      tty,
-      stdin,
-    };
-    const session = new FakeSession(String(++this.#counter), command);
-    this.sessions.set(session.id, session);
-    return session;
-  }
-
-  #listSessions(): Json {
-    const sessions = [...this.sessions.values()]
-      .filter((session) => session.exitCode === undefined)
-      .map((session) => ({
-        id: session.id,
-        command: session.command.argv.join(' '),
-        workdir: session.command.dir ?? '/home/sprite',
-        created: session.createdAt.toISOString(),
-        tty: session.command.tty,
-        bytes_per_second: 0,
-        is_active: session.sockets.size > 0,
-        last_activity: session.createdAt.toISOString(),
-      }));
-    return { count: sessions.length, sessions };
-  }
-
-  #host(): Json {
-    return {
-      version: '0.1.0',
-      accelerator: { kind: 'tcg', reason: 'no /dev/kvm' },
-      qemu_version: '10.0.0',
-      kernel: '6.12',
-      agent: '0.1.0',
-      cpus: 2,
-      memory_total_bytes: 8 * 2 ** 30,
-      memory_available_bytes: 4 * 2 ** 30,
-      pool: { path: '/var/lib/sylph/pool', kind: 'loop', total_bytes: 10 * 2 ** 30, free_bytes: 8 * 2 ** 30 },
-      cgroups: 'none',
-      network: { kind: 'slirp', note: 'user-mode networking' },
-      default_image: 'minimal',
-      images: [
-        { name: 'minimal', digest: 'abcdef0123456789', created_at: new Date(0).toISOString(), size_bytes: 10 ** 9 },
-      ],
-      sprites: { running: 0, warm: 0, cold: this.sprites.size },
-      notices: ['emulation: sprites are slow on this machine'],
-    };
   }
 
   #sprite(name: string): Json {
@@ -476,28 +320,4 @@ export class FakeServer implements AsyncDisposable {
     this.bodies.push(body);
     return body;
   }
-}
-
-class Refusal extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly hint: string | undefined;
-
-  constructor(status: number, code: string, message: string, hint?: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.hint = hint;
-  }
-}
-
-function hearText(session: FakeSession, text: string): void {
-  const message = JSON.parse(text) as { type: string; cols: number; rows: number; signal: string };
-  if (message.type === 'resize') session.resizes.push({ cols: message.cols, rows: message.rows });
-  if (message.type === 'signal') session.signal(message.signal);
-}
-
-function send(response: ServerResponse, status: number, body?: unknown): void {
-  if (body === undefined) response.writeHead(status).end();
-  else response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
