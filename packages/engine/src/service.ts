@@ -10,7 +10,6 @@ import type {
 import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
-import type { CaptureReport } from './interfaces/vm-driver.ts';
 
 /** A sprite as the rest of the daemon sees it: its row and its life. */
 export interface SpriteView {
@@ -70,12 +69,8 @@ export interface SpriteService {
   /** New sprites from the present or a checkpoint, all from one capture. All or none. */
   fork(org: OrgRow, name: string, request: ForkRequest): Promise<SpriteView[]>;
 
-  checkpoint(
-    org: OrgRow,
-    name: string,
-    options: { comment: string },
-    progress: Progress,
-  ): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }>;
+  /** Keeps the present; a running sprite runs on. */
+  checkpoint(org: OrgRow, name: string, options: { comment: string }): Promise<Checkpoint>;
   /** Newest first, the present not among them. */
   checkpoints(org: OrgRow, name: string): Promise<Checkpoint[]>;
   getCheckpoint(org: OrgRow, name: string, id: CheckpointId): Promise<Checkpoint>;

@@ -16,7 +16,6 @@ import { shapeFrom } from './host-limits.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
-import type { CaptureReport } from './interfaces/vm-driver.ts';
 import { checkpointSprite, removeCheckpoint } from './operations/checkpoint.ts';
 import { createSprites, type NewSprite } from './operations/create.ts';
 import { deleteSprite } from './operations/delete.ts';
@@ -260,14 +259,10 @@ export class Sprites implements SpriteService {
     return this.#forkInto(org, name, request.checkpoint, names, { labels: request.labels });
   }
 
-  async checkpoint(
-    org: OrgRow,
-    name: string,
-    options: { comment: string },
-  ): Promise<{ checkpoint: Checkpoint; report: CaptureReport | undefined }> {
+  async checkpoint(org: OrgRow, name: string, options: { comment: string }): Promise<Checkpoint> {
     return this.#with(org, name, async (actor) => {
-      const { row, report } = await actor.command('checkpoint', {}, () => checkpointSprite(actor, options));
-      return { checkpoint: checkpointView(row, await this.#deps.repository.checkpoints(actor.id)), report };
+      const row = await actor.command('checkpoint', {}, () => checkpointSprite(actor, options));
+      return checkpointView(row, await this.#deps.repository.checkpoints(actor.id));
     });
   }
 

@@ -24,7 +24,6 @@ describe('checkpoints', () => {
       lines.map(({ type, data }) => [type, data]),
       [
         ['info', 'Creating checkpoint...'],
-        ['info', 'Saving memory'],
         ['info', 'Checkpoint created successfully'],
         ['info', '\nCheckpoint Details:'],
         ['info', '  ID: v0'],

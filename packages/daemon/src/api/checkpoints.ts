@@ -60,12 +60,7 @@ export const checkpointRoutes =
           still: 'Still creating the checkpoint',
           failed: 'Failed to create checkpoint',
           work: async (info) => {
-            const { checkpoint: made } = await service.checkpoint(
-              org,
-              name,
-              { comment: request.body?.comment ?? '' },
-              info,
-            );
+            const made = await service.checkpoint(org, name, { comment: request.body?.comment ?? '' });
             createdLines(made).forEach(info);
             return `Checkpoint ${made.id} created successfully`;
           },

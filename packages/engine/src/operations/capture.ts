@@ -3,7 +3,6 @@ import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import type { Snapshot, SnapshotDraft } from '../interfaces/pool-store.ts';
 import type { SessionPosition } from '../interfaces/session-keeper.ts';
-import type { CaptureReport } from '../interfaces/vm-driver.ts';
 
 /** Time the guest gets to flush before a capture. It is a courtesy: a memory snapshot is whole without it, and a hung guest must not keep a sprite awake. */
 const quiesceDeadlineMs = 5_000;
@@ -14,7 +13,6 @@ const captureDeadlineMs = 10 * 60_000;
 export interface Captured {
   manifest: SnapshotManifest;
   positions: SessionPosition[];
-  report: CaptureReport;
 }
 
 /** Captures an awake VM into a draft: the guest's file systems flushed just before, disk, RAM, devices and journal positions of one instant. */
@@ -37,6 +35,8 @@ export async function capture(
     },
     signal: AbortSignal.timeout(captureDeadlineMs),
   });
+  const { pauseMs, totalMs, changedRamBytes } = report;
+  actor.log.info({ mode, pauseMs: Math.round(pauseMs), totalMs: Math.round(totalMs), changedRamBytes }, 'captured');
   await actor.deps.store.linkGuest(draft, awake.dir);
   const manifest: SnapshotManifest = {
     ...awake.manifest,
@@ -46,11 +46,11 @@ export async function capture(
     deviceFormat: report.deviceFormat,
     sizes: report.sizes,
     devSha256: report.devSha256,
-    changedRamBytes: report.changedRamBytes,
+    changedRamBytes,
     sessions: positions,
     createdAt: new Date().toISOString(),
   };
-  return { manifest, positions, report };
+  return { manifest, positions };
 }
 
 /** Puts the journals that belong to a capture beside it. */

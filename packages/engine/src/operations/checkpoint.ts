@@ -3,23 +3,16 @@ import { SylphError, type CheckpointId } from '@sylph/model';
 import type { SpriteActor } from '../actor/actor.ts';
 import type { CheckpointRow } from '../interfaces/repository.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
-import type { CaptureReport } from '../interfaces/vm-driver.ts';
 import { capture, copyRest, exportJournals } from './capture.ts';
 
 /** Checkpoints the present: a running sprite live, a sleeping one from what it rests on, without waking it. Acknowledge only what this returns. */
-export async function checkpointSprite(
-  actor: SpriteActor,
-  options: { comment: string },
-): Promise<{ row: CheckpointRow; report: CaptureReport | undefined }> {
+export async function checkpointSprite(actor: SpriteActor, options: { comment: string }): Promise<CheckpointRow> {
   const id: CheckpointId = `v${await actor.deps.repository.takeCounter(actor.id, 'nextCheckpoint')}`;
   const { awake } = actor;
   if (awake === undefined) {
     const rest = await actor.deps.store.rest(actor.id);
     if (!rest) throw new SylphError('sprite_failed', `sprite ${actor.row.name} has no files to checkpoint`);
-    return {
-      row: await saveAsCheckpoint(actor, rest, { comment: options.comment, auto: false, id }),
-      report: undefined,
-    };
+    return saveAsCheckpoint(actor, rest, { comment: options.comment, auto: false, id });
   }
   const { store, failpoints } = actor.deps;
   await using draft = await store.draftCheckpoint(actor.id, id);
@@ -27,7 +20,7 @@ export async function checkpointSprite(
   await failpoints.hit('checkpoint.captured');
   await exportJournals(actor, draft, captured.positions);
   const snapshot = await draft.commit(captured.manifest);
-  return { row: await record(actor, id, snapshot, { comment: options.comment, auto: false }), report: captured.report };
+  return await record(actor, id, snapshot, { comment: options.comment, auto: false });
 }
 
 /** Makes a checkpoint of what the sprite rests on. */

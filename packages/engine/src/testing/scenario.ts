@@ -74,8 +74,7 @@ export class Scenario {
   }
 
   async checkpoint(name: string): Promise<string> {
-    const { checkpoint } = await this.daemon.sprites.checkpoint(this.daemon.org, name, { comment: '' });
-    return checkpoint.id;
+    return (await this.daemon.sprites.checkpoint(this.daemon.org, name, { comment: '' })).id;
   }
 
   async restore(name: string, id: string, mode: 'memory' | 'disk' = 'memory'): Promise<string | undefined> {

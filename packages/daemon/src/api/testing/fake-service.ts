@@ -146,15 +146,9 @@ export class FakeService implements SpriteService {
     return views;
   }
 
-  async checkpoint(
-    org: OrgRow,
-    name: string,
-    { comment }: { comment: string },
-    progress: (message: string) => void,
-  ): Promise<{ checkpoint: Checkpoint; report: undefined }> {
+  async checkpoint(org: OrgRow, name: string, { comment }: { comment: string }): Promise<Checkpoint> {
     await this.#call(`checkpoint ${name}`);
     const row = this.#need(org, name);
-    progress('Saving memory');
     const checkpoint: Checkpoint = {
       id: `v${this.made.length}`,
       create_time: '2026-01-31T12:20:24.123Z',
@@ -168,7 +162,7 @@ export class FakeService implements SpriteService {
     };
     this.made.unshift(checkpoint);
     row.currentCheckpoint = checkpoint.id;
-    return { checkpoint, report: undefined };
+    return checkpoint;
   }
 
   async checkpoints(org: OrgRow, name: string): Promise<Checkpoint[]> {
