@@ -64,6 +64,7 @@ export class FakeServer implements AsyncDisposable {
     return server;
   }
 
+  /** By id, ended ones included. */
   get sessions(): Map<string, FakeSession> {
     return this.#exec.sessions;
   }

@@ -16,11 +16,13 @@ const pollMs = 20;
 const maxAnswers = 64;
 /** An account that owns nothing. */
 const nobodyUid = 65534;
+/** Device of the kernel's hypervisor (Linux, Documentation/virt/kvm/api.rst). */
 export const kvmDevice = '/dev/kvm';
 
 /** `auto` asks the probe; the others force. */
 export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
 
+/** What VMs are to run on, and why. */
 export interface AcceleratorAnswer {
   accelerator: MachineIdentity['accelerator'];
   qemuVersion: string;

@@ -28,6 +28,7 @@ export const checkpoint = z
   .meta({ id: 'Checkpoint' });
 export type Checkpoint = z.output<typeof checkpoint>;
 
+/** Query of `GET …/checkpoints`. `history`: only that checkpoint and what descends from it. */
 export const listCheckpointsQuery = z.object({
   history: z.string().max(64).optional(),
   includeAuto: z.stringbool().optional(),

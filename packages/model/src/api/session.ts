@@ -17,6 +17,7 @@ export const session = z
   .meta({ id: 'Session' });
 export type Session = z.output<typeof session>;
 
+/** `GET …/exec`: the running sessions. */
 export const listSessionsResponse = z
   .strictObject({ count: z.int(), sessions: z.array(session) })
   .meta({ id: 'SessionList' });

@@ -159,6 +159,7 @@ export const listSpritesQuery = z.object({
   max_results: z.coerce.number().int().min(1).optional(),
   continuation_token: z.string().max(256).optional(),
 });
+/** A page of `GET /v1/sprites`, by name. The token is null on the last one. */
 export const listSpritesResponse = z
   .strictObject({
     sprites: z.array(sprite),

@@ -18,8 +18,10 @@ export interface RecordHeader {
   offset: number;
 }
 
+/** Which of a process's outputs; a terminal's is stdout. */
 export type OutputStream = 'stdout' | 'stderr';
 
+/** Length of the header below, bytes. */
 export const recordHeaderBytes = 20;
 
 /** Longest payload the writer puts in one record: a reader's block holds several. */
