@@ -75,22 +75,16 @@ export async function importImage({ from, outDir, signal }: ImportImageOptions):
   return await readImage(await staging.publish(digest));
 }
 
+/** What FICLONE fails with where blocks cannot be shared (ioctl_ficlone(2)), or where a file system has no such call. */
+const cannotClone = new Set(['ENOTSUP', 'EXDEV', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'ENOTTY']);
+
 /** Shares a file's blocks with a new one; false where the file systems cannot. */
 async function cloneFile(from: string, to: string): Promise<boolean> {
   try {
     await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
     return true;
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (
-      code === 'ENOTSUP' ||
-      code === 'EXDEV' ||
-      code === 'EOPNOTSUPP' ||
-      code === 'ENOSYS' ||
-      code === 'EINVAL' ||
-      code === 'ENOTTY'
-    )
-      return false;
+    if (cannotClone.has((error as NodeJS.ErrnoException).code ?? '')) return false;
     throw error;
   }
 }

@@ -9,6 +9,7 @@
  *             ▲        └──────────────────────────────────────────────────────────┘
  *             └── suspend, idle
  *
+ * Not drawn: a restore is `restoring` while the present is saved, then `starting`; from every state a sprite can be `deleting`.
  * `asleep` has memory or not (`warm`, `cold`); a running sprite that is being captured live stays `running`.
  */
 export const states = ['asleep', 'starting', 'running', 'suspending', 'restoring', 'failed', 'deleting'] as const;
@@ -149,7 +150,7 @@ export function assertTransition(from: SpriteState, to: SpriteState): void {
   if (!transitions[from].includes(to)) throw new Error(`a sprite cannot go from ${from} to ${to}`);
 }
 
-/** `status` of the public API: `running` (VM alive), `warm` (asleep with memory), `cold` (disk only, or never run). */
+/** `status` of the public API: `running` (VM alive), `warm` (asleep with memory, or starting), `cold` (disk only, or never run). */
 export type PublicStatus = 'running' | 'warm' | 'cold';
 
 /** Public status from our state and what the sprite rests on. */
@@ -158,8 +159,9 @@ export function publicStatus(state: SpriteState, rest: 'memory' | 'disk' | 'new'
     case 'running':
     case 'suspending':
     case 'restoring':
+      return 'running';
     case 'starting':
-      return state === 'starting' ? 'warm' : 'running';
+      return 'warm';
     case 'asleep':
     case 'failed':
     case 'deleting':
