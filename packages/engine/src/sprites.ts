@@ -9,9 +9,11 @@ import {
 } from '@sylph/model';
 import { restingState, viewOf, type SpriteActor } from './actor/actor.ts';
 import { ActorRegistry } from './actor/registry.ts';
+import { Admission } from './admission.ts';
 import { checkpointView } from './checkpoint-view.ts';
 import type { EngineDeps } from './deps.ts';
 import { GenesisLibrary } from './genesis.ts';
+import { letGo, takeOver } from './handover.ts';
 import { shapeFrom } from './host-limits.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
@@ -24,7 +26,6 @@ import { restartSprite } from './operations/restart.ts';
 import { restoreSprite } from './operations/restore.ts';
 import { startSprite } from './operations/start.ts';
 import { suspendSprite } from './operations/suspend.ts';
-import { recoverSprite } from './recovery.ts';
 import type { Progress, SpriteLease, SpriteService, SpriteView } from './service.ts';
 
 /** Deadline of the agent's answer to `check`. */
@@ -37,47 +38,18 @@ export class Sprites implements SpriteService {
   readonly #deps: EngineDeps;
   readonly #genesis: GenesisLibrary;
   readonly #actors: ActorRegistry;
-  /** Sprites with a command under way that makes them run. */
-  readonly #starting = new Set<SpriteActor>();
-  #closing = false;
+  readonly #admission: Admission;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
     this.#genesis = new GenesisLibrary(deps);
     this.#actors = new ActorRegistry(deps);
+    this.#admission = new Admission(this.#actors, deps.options);
   }
 
-  /** Sweeps the pool and finds out what became of sprites the last daemon left awake. Call once, before anything else. Returns notices for the log and the person. */
-  async open(): Promise<string[]> {
-    const { store, repository } = this.#deps;
-    const sprites = new Set<string>();
-    for await (const id of repository.spriteIds()) sprites.add(id);
-    for (const dir of await store.genesisVmDirs()) await (await this.#deps.driver.adopt(dir.path))?.end();
-    const { notices } = await store.sweep({
-      sprites,
-      checkpoints: async (id) => new Set((await repository.checkpoints(id)).map((row) => row.id)),
-    });
-    const left = (await repository.awakeSprites()).values();
-    await Promise.all(
-      Array.from({ length: this.#deps.options.parallelism }, async () => {
-        for (const row of left) notices.push(...(await this.#recoverOne(row)));
-      }),
-    );
-    return notices;
-  }
-
-  async #recoverOne(row: SpriteRow): Promise<string[]> {
-    const org = await this.#deps.repository.org(row.orgId);
-    if (!org) return [`${row.name}: its organization is missing`];
-    return this.#actors.with(row, org, async (actor) => {
-      try {
-        const notice = await actor.enqueue(undefined, () => recoverSprite(actor));
-        return notice === undefined ? [] : [notice];
-      } catch (error) {
-        actor.log.error({ err: error }, 'sprite could not be recovered');
-        return [`${row.name}: could not be recovered: ${SylphError.from(error).message}; its next use tries again`];
-      }
-    });
+  /** See {@link takeOver}. Call once, before anything else. */
+  open(): Promise<string[]> {
+    return takeOver(this.#deps, this.#actors);
   }
 
   /** Boots the genesis of the default image and shape, so that the first create need not wait. */
@@ -86,36 +58,10 @@ export class Sprites implements SpriteService {
     if (image) await this.#genesis.get(image, shapeFrom({}, Number.POSITIVE_INFINITY));
   }
 
-  /** Ends the engine: awake sprites are put to sleep, or left running for the next daemon to adopt. */
+  /** Ends the engine: see {@link letGo}. Nothing is started any more. */
   async close(how: 'suspend' | 'leave'): Promise<void> {
-    this.#closing = true;
-    const actors = this.#actors.all().values();
-    await Promise.all(
-      Array.from({ length: this.#deps.options.parallelism }, async () => {
-        for (const actor of actors)
-          await this.#closeOne(actor, how).catch((error: unknown) =>
-            actor.log.error({ err: error }, 'sprite could not be let go of in order'),
-          );
-      }),
-    );
-    this.#actors.clear();
-  }
-
-  async #closeOne(actor: SpriteActor, how: 'suspend' | 'leave'): Promise<void> {
-    await actor.enqueue(undefined, async () => {
-      if (actor.awake && how === 'suspend')
-        await suspendSprite(actor, { then: 'asleep' }).catch((error: unknown) =>
-          actor.log.error({ err: error }, 'sprite could not be put to sleep; it is left running'),
-        );
-      const { awake } = actor;
-      if (awake) {
-        awake.watch.abort();
-        await (await actor.sessions()).disconnect();
-        await awake.channel.close();
-        awake.vm.release();
-      }
-      await actor.closeSessions();
-    });
+    this.#admission.close();
+    await letGo(this.#deps, this.#actors, how);
   }
 
   async create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView> {
@@ -204,7 +150,7 @@ export class Sprites implements SpriteService {
   restart(org: OrgRow, name: string): Promise<SpriteView> {
     return this.#with(org, name, (actor) =>
       actor.command('restart', { key: 'restart' }, async () => {
-        await this.#admit(actor, () => restartSprite(actor, { reason: 'the sprite was restarted' }));
+        await this.#admission.run(actor, () => restartSprite(actor, { reason: 'the sprite was restarted' }));
         return actor.view;
       }),
     );
@@ -214,7 +160,7 @@ export class Sprites implements SpriteService {
     return this.#with(org, name, (actor) =>
       actor.command('upgrade', { key: 'upgrade' }, async () => {
         const guest = await this.#deps.catalog.guest();
-        await this.#admit(actor, () =>
+        await this.#admission.run(actor, () =>
           restartSprite(actor, { reason: 'the sprite was upgraded', guestDigest: guest.digest }),
         );
         return actor.view;
@@ -301,7 +247,7 @@ export class Sprites implements SpriteService {
   ): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }> {
     return this.#with(org, name, async (actor) => {
       const savedAs = await actor.command('restore', {}, () =>
-        this.#admit(actor, () => restoreSprite(actor, id, options, progress)),
+        this.#admission.run(actor, () => restoreSprite(actor, id, options, progress)),
       );
       return { view: actor.view, savedAs };
     });
@@ -365,29 +311,10 @@ export class Sprites implements SpriteService {
       command,
       { key: command === 'recover' ? 'recover' : 'start', noop: () => actor.view },
       async () => {
-        if (!actor.awake) await this.#admit(actor, () => startSprite(actor));
+        if (!actor.awake) await this.#admission.run(actor, () => startSprite(actor));
         return actor.view;
       },
     );
-  }
-
-  /** Does what makes a sprite run, if one more may run. */
-  async #admit<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
-    if (this.#closing)
-      throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
-    const { maxAwake } = this.#deps.options;
-    const others = this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other)));
-    if (maxAwake > 0 && !actor.awake && others.length >= maxAwake) {
-      throw new SylphError('too_many_sprites', `${maxAwake} sprites are awake, as many as this host allows`, {
-        hint: 'Suspend one, or wait until one goes to sleep.',
-      });
-    }
-    this.#starting.add(actor);
-    try {
-      return await work();
-    } finally {
-      this.#starting.delete(actor);
-    }
   }
 
   async #row(org: OrgRow, name: string): Promise<SpriteRow> {

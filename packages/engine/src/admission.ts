@@ -1,0 +1,41 @@
+import { SylphError } from '@sylph/model';
+import type { SpriteActor } from './actor/actor.ts';
+import type { ActorRegistry } from './actor/registry.ts';
+import type { EngineOptions } from './deps.ts';
+
+/** Decides whether one more sprite may run. */
+export class Admission {
+  readonly #actors: ActorRegistry;
+  readonly #maxAwake: number;
+  /** Sprites with a command under way that makes them run. */
+  readonly #starting = new Set<SpriteActor>();
+  #closing = false;
+
+  constructor(actors: ActorRegistry, options: Pick<EngineOptions, 'maxAwake'>) {
+    this.#actors = actors;
+    this.#maxAwake = options.maxAwake;
+  }
+
+  /** Lets nobody in any more. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** Does what makes a sprite run, if it may. Throws `shutting_down` or `too_many_sprites`. */
+  async run<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
+    if (this.#closing)
+      throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
+    const others = this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other)));
+    if (this.#maxAwake > 0 && !actor.awake && others.length >= this.#maxAwake) {
+      throw new SylphError('too_many_sprites', `${this.#maxAwake} sprites are awake, as many as this host allows`, {
+        hint: 'Suspend one, or wait until one goes to sleep.',
+      });
+    }
+    this.#starting.add(actor);
+    try {
+      return await work();
+    } finally {
+      this.#starting.delete(actor);
+    }
+  }
+}
