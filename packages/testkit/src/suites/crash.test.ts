@@ -278,7 +278,7 @@ async function overwrite(file: string, at: number): Promise<void> {
   await handle.close();
 }
 
-test('a full pool refuses what it cannot hold, and the sprite runs on', async () => {
+test('a checkpoint that fails behind its capture leaves nothing, and the sprite runs on', async () => {
   await withDaemon(async (hold) => {
     hold.daemon = await hold.daemon.restart('stop', { failpoints: 'checkpoint.captured=throw' });
     const api = new Api(hold.daemon);
