@@ -132,6 +132,21 @@ describe('exec', () => {
     assert.match(stderr, /Ctrl\+C once more leaves it/);
   });
 
+  test('says so when its output cannot be written', async () => {
+    const full = `exec "$0" "$@" >/dev/full`;
+    for (const words of [['exec', '-s', 'one', 'echo', 'hello'], ['list'], ['list', '--json']]) {
+      const failure = await promisify(execFile)('sh', ['-c', full, process.execPath, mainFile, ...words], {
+        env: fixture.env,
+        cwd: fixture.home,
+      }).then(
+        () => assert.fail('it succeeded'),
+        (thrown: { code: number; stderr: string }) => thrown,
+      );
+      assert.equal(failure.code, 1);
+      assert.match(failure.stderr, /^sylph: the output could not be written: ENOSPC[^\n]*\n$/);
+    }
+  });
+
   test('ends quietly with 141 when nobody reads any more, and the command with it', async () => {
     const child = fixture.spawn(['exec', '-s', 'one', 'yes']);
     let stderr = '';

@@ -9,7 +9,12 @@ const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 /** Runs the program as this process: its streams, its signals, its exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
   // Nobody reads on: end as other programs do, without a word. A broken stderr takes only remarks with it.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => leave(error.code === 'EPIPE' ? brokenPipe : 1));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return leave(brokenPipe);
+    // A full disk, for example: the output is incomplete, and its reader could not tell.
+    process.stderr.write(`sylph: the output could not be written: ${error.message}\n`);
+    leave(1);
+  });
   process.stderr.on('error', () => undefined);
   // Known before the command line is understood: mistakes in it are told as JSON too.
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
