@@ -39,6 +39,11 @@ export const settings = {
     help: 'seconds without use before a sprite sleeps, 0 = never',
   },
   'max-awake': { schema: wholeNumber.min(0).max(100_000), default: 0, help: 'sprites awake at once, 0 = no limit' },
+  'agent-silence': {
+    schema: wholeNumber.min(5).max(86_400),
+    default: 100,
+    help: 'seconds a guest may leave the daemon without an answer before its VM is given up',
+  },
   'auto-checkpoints': {
     schema: wholeNumber.min(1).max(1000),
     default: 10,

@@ -33,6 +33,8 @@ export interface EngineOptions {
   /** From process start to an answering agent: booting, and from memory. */
   bootDeadlineMs: number;
   resumeDeadlineMs: number;
+  /** How long the agent of a sprite that runs may be silent before its VM is given up. */
+  agentSilenceMs: number;
   /** Automatic checkpoints kept per sprite. */
   autoCheckpoints: number;
   /** VMs recovered or put to sleep at the same time at start and end. */

@@ -6,12 +6,11 @@ import { connect, endAwake } from './operations/launch.ts';
 import { settle } from './operations/settle.ts';
 import { suspendSprite } from './operations/suspend.ts';
 
-/** How often an awake sprite's agent is asked whether it lives, and what counts as silence. An emulated guest under load answers late. */
-const pingIntervalMs = 30_000;
-const pingDeadlineMs = 20_000;
+/**
+ * Shares of {@link EngineOptions.agentSilenceMs}: pause, question, pause, question; both without an answer, the way to the agent is opened anew once more. An emulated guest under load answers late.
+ */
+const silence = { pause: 0.3, question: 0.1, reopening: 0.2 } as const;
 const silencesAllowed = 2;
-/** Time to open a broken data session anew. */
-const reopenDeadlineMs = 20_000;
 
 /** Watches a VM that serves: its end, its agent, its idleness. All watches end with `awake.watch`. */
 export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
@@ -43,6 +42,7 @@ export async function connectSessions(actor: SpriteActor, awake: AwakeVm): Promi
 function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   const { channel } = awake;
   const { signal } = awake.watch;
+  const { agentSilenceMs } = actor.deps.options;
   let silences = 0;
   let over = false;
   let timer: NodeJS.Timeout;
@@ -61,15 +61,15 @@ function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   };
   const ask = async (): Promise<void> => {
     try {
-      await channel.ping({ deadlineMs: pingDeadlineMs });
+      await channel.ping({ deadlineMs: silence.question * agentSilenceMs });
       silences = 0;
     } catch (error) {
       if (++silences >= silencesAllowed)
         return reopen(`its agent stopped answering: ${SylphError.from(error).message}`);
     }
-    if (!over) timer = setTimeout(() => void ask(), pingIntervalMs);
+    if (!over) timer = setTimeout(() => void ask(), silence.pause * agentSilenceMs);
   };
-  timer = setTimeout(() => void ask(), pingIntervalMs);
+  timer = setTimeout(() => void ask(), silence.pause * agentSilenceMs);
   signal.addEventListener('abort', end, { once: true });
   void channel.broken.then(reopen);
 }
@@ -80,9 +80,10 @@ async function reopenChannel(actor: SpriteActor, awake: AwakeVm, reason: string)
   const sessions = await actor.sessions();
   await sessions.disconnect();
   await awake.channel.close();
+  const deadlineMs = silence.reopening * actor.deps.options.agentSilenceMs;
   try {
-    awake.channel = await connect(actor.deps.channels, awake.vm, reopenDeadlineMs);
-    await awake.channel.open({ deadlineMs: reopenDeadlineMs });
+    awake.channel = await connect(actor.deps.channels, awake.vm, deadlineMs);
+    await awake.channel.open({ deadlineMs });
     await sessions.connect(awake.channel);
   } catch (error) {
     await afterDeath(actor, awake, `${reason}, and it could not be reached again: ${SylphError.from(error).message}`);

@@ -75,14 +75,28 @@ export class SylphError extends Error {
     return errorTable[this.code].retryable;
   }
 
-  /** Wraps anything thrown: a SylphError stays itself, a deadline becomes `timeout`, everything else `internal`, with their cause. */
+  /** Wraps anything thrown: a SylphError stays itself, a deadline becomes `timeout`, a file system without room `pool_full`, everything else `internal`, with their cause. */
   static from(thrown: unknown): SylphError {
     if (thrown instanceof SylphError) return thrown;
     if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
       return new SylphError('timeout', 'a deadline passed', { cause: thrown });
+    if (isNoSpace(thrown)) return noSpace('a file could not be written', thrown);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new SylphError('internal', message, { cause: thrown });
   }
+}
+
+/** Whether a system call failed because a file system has no room, or no room for this user. */
+export function isNoSpace(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOSPC' || thrown.code === 'EDQUOT');
+}
+
+/** `pool_full`, with what did not happen. */
+export function noSpace(what: string, cause?: unknown): SylphError {
+  return new SylphError('pool_full', `the pool is full: ${what}`, {
+    hint: 'Delete checkpoints or sprites, or give the data directory more space.',
+    cause,
+  });
 }
 
 /**

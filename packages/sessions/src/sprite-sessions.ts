@@ -2,7 +2,7 @@ import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestChannel, ProcessStream, SessionPosition, SessionRequest, SpriteSessions } from '@sylph/engine';
-import { type GuestProcess, type ProcessSpec, SylphError, maxFramePayloadBytes } from '@sylph/model';
+import { type GuestProcess, type ProcessSpec, SylphError, isNoSpace, maxFramePayloadBytes } from '@sylph/model';
 import { EndedShelf } from './ended-shelf.ts';
 import { copySession, exportSession } from './export.ts';
 import type { Connection } from './follow.ts';
@@ -153,7 +153,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       this.#discard(session);
       this.#forgetStrangers([{ id, exited: false }], connection);
       throw new SylphError(
-        isFull(error) ? 'pool_full' : 'internal',
+        isNoSpace(error) ? 'pool_full' : 'internal',
         `the record of session ${id} could not be written`,
         { cause: error },
       );
@@ -347,8 +347,4 @@ function specOf(id: string, request: SessionRequest): ProcessSpec {
     );
   }
   return spec;
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }

@@ -76,6 +76,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       defaultIdleTimeoutS: config['idle-timeout'],
       bootDeadlineMs: 120_000,
       resumeDeadlineMs: 60_000,
+      agentSilenceMs: config['agent-silence'] * 1000,
       autoCheckpoints: config['auto-checkpoints'],
       parallelism,
       maxAwake: config['max-awake'],

@@ -107,6 +107,7 @@ export class Daemon {
       defaultIdleTimeoutS: 0,
       bootDeadlineMs: 100,
       resumeDeadlineMs: 50,
+      agentSilenceMs: 100_000,
       autoCheckpoints: 3,
       parallelism: 4,
       maxAwake: 0,

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { SylphError } from '@sylph/model';
+import { isNoSpace, noSpace } from '@sylph/model';
 
 /** Reflink copy: shares all blocks until one side writes. Fails where the file system cannot. */
 export async function reflink(from: string, to: string): Promise<void> {
@@ -70,10 +70,6 @@ export async function guardSpace<T>(what: string, work: () => Promise<T>): Promi
   try {
     return await work();
   } catch (error) {
-    if (!['ENOSPC', 'EDQUOT'].includes(errno(error) ?? '')) throw error;
-    throw new SylphError('pool_full', `the pool is full: ${what} was not done, nothing changed`, {
-      hint: 'Delete checkpoints or sprites, or give the data directory more space.',
-      cause: error,
-    });
+    throw isNoSpace(error) ? noSpace(`${what} was not done, nothing changed`, error) : error;
   }
 }

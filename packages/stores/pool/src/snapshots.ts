@@ -62,9 +62,11 @@ export class Draft implements SnapshotDraft {
 
   /** `target` undefined: a transient snapshot, which stays where it was built and is removed on dispose even after `commit`. */
   static async open(shelf: string, target: string | undefined): Promise<Draft> {
-    await fs.mkdir(shelf, { recursive: true, mode: 0o711 });
     const directory = path.join(shelf, temporaryName(unfinishedPrefix));
-    await fs.mkdir(directory, { mode: 0o700 });
+    await guardSpace('the snapshot', async () => {
+      await fs.mkdir(shelf, { recursive: true, mode: 0o711 });
+      await fs.mkdir(directory, { mode: 0o700 });
+    });
     return new Draft(directory, target);
   }
 

@@ -40,4 +40,5 @@ export interface WorkerRequest {
   call: WorkerCall;
   input: unknown;
 }
-export type WorkerReply = { id: number; output: unknown } | { id: number; error: string };
+/** `full`: the file system has no room. */
+export type WorkerReply = { id: number; output: unknown } | { id: number; error: string; full: boolean };

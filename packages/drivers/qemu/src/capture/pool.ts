@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { SylphError } from '@sylph/model';
+import { SylphError, noSpace } from '@sylph/model';
 import type { WorkerCall, WorkerCalls, WorkerReply } from './jobs.ts';
 
 /** More captures at once than this only make each other slower: copying is bound by memory and disk. */
@@ -10,7 +10,7 @@ const maxWaiting = 1024;
 
 /** A worker held for one capture. Dispose it when the capture is over: it then serves the next. */
 export interface WorkerLease extends Disposable {
-  /** Asks the worker. Rejects with `vm_failed` when the step failed or the worker died. */
+  /** Asks the worker. Rejects with `pool_full` when there is no room, with `vm_failed` when the step failed or the worker died. */
   call<C extends WorkerCall>(call: C, input: WorkerCalls[C]['input']): Promise<WorkerCalls[C]['output']>;
 }
 
@@ -27,7 +27,12 @@ class CaptureWorker {
       const pending = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);
       if (this.#pending.size === 0) this.#worker.unref();
-      if ('error' in reply) pending?.reject(new SylphError('vm_failed', `capture failed: ${reply.error}`));
+      if ('error' in reply)
+        pending?.reject(
+          reply.full
+            ? noSpace(`the capture was not done, nothing changed: ${reply.error}`)
+            : new SylphError('vm_failed', `capture failed: ${reply.error}`),
+        );
       else pending?.resolve(reply.output as never);
     });
     this.#worker.once('error', (error: unknown) =>

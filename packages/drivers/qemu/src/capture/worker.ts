@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { isNoSpace } from '@sylph/model';
 import type { CaptureJob, LiveJob, WorkerCalls, WorkerReply, WorkerRequest } from './jobs.ts';
 import { LiveCapture } from './live.ts';
 import { captureStopped } from './stopped.ts';
@@ -44,6 +45,6 @@ parentPort?.on('message', (request: WorkerRequest) => {
   const reply = (message: WorkerReply): void => parentPort?.postMessage(message);
   calls[request.call](request.input as never).then(
     (output) => reply({ id: request.id, output }),
-    (error: Error) => reply({ id: request.id, error: error.message }),
+    (error: Error) => reply({ id: request.id, error: error.message, full: isNoSpace(error) }),
   );
 });
