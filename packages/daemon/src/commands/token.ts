@@ -64,7 +64,7 @@ export function tokenCommand(): Command {
     });
   token
     .command('revoke')
-    .description('make a token useless at once')
+    .description('let no new request in with a token; what is open goes on to its end')
     .argument('<id>', 'token id, as token list shows it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const revoked = await withRepository(command, (repository) =>
