@@ -54,6 +54,12 @@ func writeHosts(path, hostname string) error {
 	return writeFile(path, strings.Join(kept, "\n")+"\n", 0o644)
 }
 
+// holdsMachineID tells whether a disk has this identity.
+func holdsMachineID(root, id string) bool {
+	text, err := os.ReadFile(root + "/etc/machine-id")
+	return err == nil && strings.TrimSpace(string(text)) == id
+}
+
 // writeMachineID writes machine-id(5), and D-Bus's copy where that is a file of its own.
 func writeMachineID(root, id string) error {
 	err := writeFile(root+"/etc/machine-id", id+"\n", 0o444)

@@ -68,6 +68,14 @@ func TestNewIdentityReplacesEveryCopy(t *testing.T) {
 	}
 }
 
+func TestWhoseDiskItIs(t *testing.T) {
+	id := strings.Repeat("ab", 16)
+	root := writeTree(t, map[string]string{"/etc/machine-id": id + "\n"})
+	if !holdsMachineID(root, id) || holdsMachineID(root, strings.Repeat("cd", 16)) || holdsMachineID(t.TempDir(), id) {
+		t.Fatal("a disk is taken for another's")
+	}
+}
+
 func TestLinkedFilesAreReplacedNotFollowed(t *testing.T) {
 	root := writeTree(t, map[string]string{"/elsewhere": "untouched"})
 	must(t, os.Symlink(root+"/elsewhere", root+"/resolv.conf"))

@@ -33,9 +33,11 @@ func (m *vmMachine) resume(event *resumeEvent) error {
 	}
 	// A repeated event, whose answer got lost, must not remove the host keys being made.
 	repeated := m.lastGeneration == event.generationID
+	booted := m.lastGeneration == ""
 	m.lastGeneration = event.generationID
 	files := *event
-	files.newIdentity = event.newIdentity && !repeated
+	// A fork that died before its new identity had reached the disk boots with its origin's.
+	files.newIdentity = !repeated && (event.newIdentity || booted && !holdsMachineID("", event.machineID))
 	if err := applyIdentityFiles("", &files, renamed); err != nil {
 		logf("identity: %v", err)
 	}
