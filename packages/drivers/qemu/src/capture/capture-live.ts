@@ -1,9 +1,10 @@
 import path from 'node:path';
 import type { CaptureReport } from '@sylph/engine';
-import { SylphError } from '@sylph/model';
+import { SylphError, isNoSpace } from '@sylph/model';
 import * as z from 'zod';
 import { runFiles } from '../args.ts';
 import { type QmpClient, type QmpEvent, runStatus } from '../qmp.ts';
+import { captureFailed } from './failure.ts';
 import { cloneDisk } from './files.ts';
 import type { CaptureJob } from './jobs.ts';
 import type { WorkerLease } from './pool.ts';
@@ -32,7 +33,9 @@ export async function captureLive(
   const stopped = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   let disk: Promise<number> | undefined;
   const clone = (): Promise<number> => {
-    disk ??= cloneDisk(path.join(job.vmDir, 'disk'), path.join(job.targetDir, 'disk'));
+    disk ??= cloneDisk(path.join(job.vmDir, 'disk'), path.join(job.targetDir, 'disk')).catch((error: Error) => {
+      throw captureFailed(error.message, isNoSpace(error), error);
+    });
     // A failure is told to whoever awaits it.
     disk.catch(() => {});
     return disk;

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { SylphError, noSpace } from '@sylph/model';
+import { SylphError } from '@sylph/model';
+import { captureFailed } from './failure.ts';
 import type { WorkerCall, WorkerCalls, WorkerReply } from './jobs.ts';
 
 /** More captures at once than this only make each other slower: copying is bound by memory and disk. */
@@ -27,12 +28,7 @@ class CaptureWorker {
       const pending = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);
       if (this.#pending.size === 0) this.#worker.unref();
-      if ('error' in reply)
-        pending?.reject(
-          reply.full
-            ? noSpace(`the capture was not done, nothing changed: ${reply.error}`)
-            : new SylphError('vm_failed', `capture failed: ${reply.error}`),
-        );
+      if ('error' in reply) pending?.reject(captureFailed(reply.error, reply.full));
       else pending?.resolve(reply.output as never);
     });
     this.#worker.once('error', (error: unknown) =>
