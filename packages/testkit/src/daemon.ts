@@ -7,6 +7,9 @@ import { shell, until } from './shell.ts';
 /** Time from process start to ready: recovery and, without a seed, a genesis boot. */
 const readyTimeoutMs = 180_000;
 
+/** Time for an orderly end: it puts every sprite to sleep first. */
+const stopTimeoutMs = 120_000;
+
 /** How to start a daemon under test. */
 export interface DaemonOptions {
   /** Data directory of an earlier daemon; absent: a new one from the seed. */
@@ -89,7 +92,10 @@ export class TestDaemon implements AsyncDisposable {
   /** SIGTERM and its orderly end; the data stay. */
   async stop(): Promise<void> {
     this.#process.kill('SIGTERM');
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopTimeoutMs);
     await this.#exited;
+    clearTimeout(timer);
+    if (this.#process.signalCode === 'SIGKILL') throw new Error(`the daemon did not end within ${stopTimeoutMs} ms`);
   }
 
   /** Ends this one, in order or by kill -9, and starts another on the same data. */
@@ -101,10 +107,13 @@ export class TestDaemon implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#removeData) return;
-    if (this.#process.exitCode === null && this.#process.signalCode === null) await this.stop();
-    await endVms(this.dataDir);
-    await keepLog(this.dataDir);
-    await fs.rm(this.dataDir, { recursive: true, force: true });
+    try {
+      if (this.#process.exitCode === null && this.#process.signalCode === null) await this.stop();
+    } finally {
+      await endVms(this.dataDir);
+      await keepLog(this.dataDir);
+      await fs.rm(this.dataDir, { recursive: true, force: true });
+    }
   }
 }
 
