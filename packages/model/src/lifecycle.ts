@@ -39,98 +39,23 @@ export type SpriteCommand = (typeof commands)[number];
  */
 export type Verdict = 'run' | 'wake' | 'wait' | 'noop' | 'refuse';
 
+/** A command's verdicts: those of the settled states are its own, a transition under way is waited for by all, and a sprite being deleted is refused. */
+function verdicts(settled: Record<'asleep' | 'running' | 'failed', Verdict>): Record<SpriteState, Verdict> {
+  return { ...settled, starting: 'wait', suspending: 'wait', restoring: 'wait', deleting: 'refuse' };
+}
+
 /** command × state → verdict. */
 export const lifecycle: Record<SpriteCommand, Record<SpriteState, Verdict>> = {
-  start: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'noop',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'refuse',
-    deleting: 'refuse',
-  },
-  suspend: {
-    asleep: 'noop',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'refuse',
-    deleting: 'refuse',
-  },
-  use: {
-    asleep: 'wake',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'refuse',
-    deleting: 'refuse',
-  },
-  checkpoint: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'refuse',
-    deleting: 'refuse',
-  },
-  fork: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'refuse',
-    deleting: 'refuse',
-  },
-  restore: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'run',
-    deleting: 'refuse',
-  },
-  restart: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'run',
-    deleting: 'refuse',
-  },
-  upgrade: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'run',
-    deleting: 'refuse',
-  },
-  recover: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'noop',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'run',
-    deleting: 'refuse',
-  },
-  delete: {
-    asleep: 'run',
-    starting: 'wait',
-    running: 'run',
-    suspending: 'wait',
-    restoring: 'wait',
-    failed: 'run',
-    deleting: 'noop',
-  },
+  start: verdicts({ asleep: 'run', running: 'noop', failed: 'refuse' }),
+  suspend: verdicts({ asleep: 'noop', running: 'run', failed: 'refuse' }),
+  use: verdicts({ asleep: 'wake', running: 'run', failed: 'refuse' }),
+  checkpoint: verdicts({ asleep: 'run', running: 'run', failed: 'refuse' }),
+  fork: verdicts({ asleep: 'run', running: 'run', failed: 'refuse' }),
+  restore: verdicts({ asleep: 'run', running: 'run', failed: 'run' }),
+  restart: verdicts({ asleep: 'run', running: 'run', failed: 'run' }),
+  upgrade: verdicts({ asleep: 'run', running: 'run', failed: 'run' }),
+  recover: verdicts({ asleep: 'run', running: 'noop', failed: 'run' }),
+  delete: { ...verdicts({ asleep: 'run', running: 'run', failed: 'run' }), deleting: 'noop' },
 };
 
 /** State × state: the transitions that exist. {@link assertTransition} refuses all others. */
