@@ -49,6 +49,21 @@ describe('tokens', () => {
     assert.equal(await authenticate(api.repository, text), undefined);
   });
 
+  it('remember their last use to the minute', async () => {
+    await using api = await ApiFixture.open();
+    const text = await createToken(api.repository, { org: 'acme', description: '', expiresAt: null });
+    const id = text.split('/')[2] as string;
+    const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
+    for (const [last, kept] of [
+      [ago(30_000), true],
+      [ago(61_000), false],
+    ] as const) {
+      await api.repository.touchToken(id, last);
+      await authenticate(api.repository, text);
+      assert.equal((await api.repository.token(id))?.lastUsedAt === last, kept);
+    }
+  });
+
   it('guard every route but the health and the document', async () => {
     await using api = await ApiFixture.open();
     const text = api.token;

@@ -4,6 +4,8 @@ import { orgSlug, SylphError } from '@sylph/model';
 
 /** Random bytes of a token's secret. */
 const secretBytes = 32;
+/** A token's last use is written at most this often. */
+const touchIntervalMs = 60_000;
 /** Longest token text looked at; real ones have some 160 characters. */
 const maxTokenLength = 512;
 
@@ -53,12 +55,13 @@ export async function authenticate(repository: Repository, text: string): Promis
   const token = await repository.token(tokenId);
   // An unknown token is compared too, so that its answer takes as long as a wrong secret's.
   const equal = timingSafeEqual(Buffer.from(hash(secret), 'hex'), Buffer.from(token?.secretHash ?? hash(''), 'hex'));
-  const now = new Date().toISOString();
+  const now = Date.now();
   if (token === undefined || !equal || token.orgId !== orgId || token.revokedAt !== null) return undefined;
-  if (token.expiresAt !== null && Date.parse(token.expiresAt) <= Date.parse(now)) return undefined;
+  if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now) return undefined;
   const org = await repository.org(orgId);
   if (org === undefined || org.slug !== slug) return undefined;
-  await repository.touchToken(tokenId, now);
+  if (token.lastUsedAt === null || Date.parse(token.lastUsedAt) <= now - touchIntervalMs)
+    await repository.touchToken(tokenId, new Date(now).toISOString());
   return { org, tokenId };
 }
 

@@ -90,7 +90,7 @@ export interface Repository extends AsyncDisposable {
   token(id: string): Promise<TokenRow | undefined>;
   tokens(orgId?: string): Promise<TokenRow[]>;
   revokeToken(id: string, at: string): Promise<boolean>;
-  /** Best effort, at most once a minute per token. */
+  /** Sets `lastUsedAt`. */
   touchToken(id: string, at: string): Promise<void>;
 
   /** All or none, also across a crash. Each takes the lowest free uid from `uidBase` up. In the order given. Throws `name_taken`. */

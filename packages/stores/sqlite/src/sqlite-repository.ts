@@ -7,14 +7,13 @@ import { CamelCasePlugin, Kysely, sql } from 'kysely';
 import { isDuplicate, translate } from './failures.ts';
 import { migrate } from './migrations.ts';
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts';
+import { lowestFreeUid } from './free-uid.ts';
 import { rows, type Tables } from './rows.ts';
 
 /** How long a statement waits for another process's write. Writes are a few milliseconds long. */
 const busyTimeoutMs = 5_000;
 /** Ids read at once by `spriteIds`. */
 const idPageSize = 1_000;
-/** A token's last use is written at most this often. */
-const touchIntervalMs = 60_000;
 /** Length of an organization's URL suffix, see `maxNameLength` in the model. */
 const suffixLength = 6;
 const suffixAlphabet = 'abcdefghijklmnopqrstuvwxyz0123456789';
@@ -116,13 +115,7 @@ class SqliteRepository implements Repository {
 
   touchToken(id: string, at: string): Promise<void> {
     return run(async () => {
-      const before = new Date(Date.parse(at) - touchIntervalMs).toISOString();
-      await this.#db
-        .updateTable('tokens')
-        .set({ lastUsedAt: at })
-        .where('id', '=', id)
-        .where((where) => where.or([where('lastUsedAt', 'is', null), where('lastUsedAt', '<=', before)]))
-        .execute();
+      await this.#db.updateTable('tokens').set({ lastUsedAt: at }).where('id', '=', id).execute();
     });
   }
 
@@ -350,43 +343,6 @@ async function insertSprite(trx: Kysely<Tables>, row: Omit<SpriteRow, 'uid'>, ui
   } catch (error) {
     throw isDuplicate(error, 'sprites.name') ? nameTaken(row.name, error) : error;
   }
-}
-
-/** The lowest uid from `base` up that no sprite has. */
-async function lowestFreeUid(db: Kysely<Tables>, base: number): Promise<number> {
-  const lowest = await db.selectFrom('sprites').select('uid').where('uid', '=', base).executeTakeFirst();
-  if (lowest === undefined) return base;
-  const highest = await db
-    .selectFrom('sprites')
-    .select('uid')
-    .orderBy('uid', 'desc')
-    .limit(1)
-    .executeTakeFirstOrThrow();
-  const { total } = await db
-    .selectFrom('spriteCounts')
-    .select((select) => select.fn.sum<number>('amount').as('total'))
-    .executeTakeFirstOrThrow();
-  // As many sprites as uids in that range, and none below it: there is no gap. That is the usual case, and finding a gap takes a walk from `base` to it.
-  const below = await db.selectFrom('sprites').select('uid').where('uid', '<', base).limit(1).executeTakeFirst();
-  if (below === undefined && highest.uid - base + 1 === total) return highest.uid + 1;
-  const gap = await db
-    .selectFrom('sprites as used')
-    .select('used.uid')
-    .where('used.uid', '>=', base)
-    .where((where) =>
-      where.not(
-        where.exists(
-          where
-            .selectFrom('sprites as next')
-            .select('next.uid')
-            .whereRef('next.uid', '=', sql`used.uid + 1`),
-        ),
-      ),
-    )
-    .orderBy('used.uid')
-    .limit(1)
-    .executeTakeFirstOrThrow();
-  return gap.uid + 1;
 }
 
 function randomSuffix(): string {
