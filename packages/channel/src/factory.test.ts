@@ -3,19 +3,11 @@ import { rename, rm } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlAndDataChannels } from './factory.ts';
+import { plainResume as event } from './testing/events.ts';
 import { FakeGuest } from './testing/fake-guest.ts';
 
 const channels = new ControlAndDataChannels();
 const never = new AbortController().signal;
-const event = {
-  time: '1',
-  entropy: '',
-  generationId: 'g',
-  hostname: 'h',
-  spriteId: 's',
-  machineId: 'm',
-  newIdentity: false,
-};
 
 test('hello is answered: texts are cleaned and cut', async () => {
   await using guest = await FakeGuest.start({

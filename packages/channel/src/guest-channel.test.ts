@@ -4,17 +4,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestChannel } from '@sylph/engine';
 import { ControlAndDataChannels } from './factory.ts';
+import { plainResume as event } from './testing/events.ts';
 import { FakeGuest, type FakeGuestBehaviour } from './testing/fake-guest.ts';
-
-const event = {
-  time: '1',
-  entropy: '',
-  generationId: 'g',
-  hostname: 'h',
-  spriteId: 's',
-  machineId: 'm',
-  newIdentity: false,
-};
 
 async function openChannel(
   behaviour: FakeGuestBehaviour,

@@ -25,8 +25,7 @@ export class Admission {
   async run<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
     if (this.#closing)
       throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
-    const others = this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other)));
-    if (this.#maxAwake > 0 && !actor.awake && others.length >= this.#maxAwake) {
+    if (this.#maxAwake > 0 && !actor.awake && this.#others(actor) >= this.#maxAwake) {
       throw new SylphError('too_many_sprites', `${this.#maxAwake} sprites are awake, as many as this host allows`, {
         hint: 'Suspend one, or wait until one goes to sleep.',
       });
@@ -37,5 +36,10 @@ export class Admission {
     } finally {
       this.#starting.delete(actor);
     }
+  }
+
+  /** Looked at only on hosts with a limit, and when a sprite is about to start. */
+  #others(actor: SpriteActor): number {
+    return this.#actors.all().filter((other) => other !== actor && (other.awake || this.#starting.has(other))).length;
   }
 }

@@ -3,13 +3,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { maxKeptInputBytes } from './input.ts';
 import { SessionsFixture, never, request, until } from './testing/fixture.ts';
-import { ScriptedGuest } from './testing/scripted-guest.ts';
+import { ScriptedGuest, connected } from './testing/scripted-guest.ts';
 
 test('input arrives in order, its end behind it', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   void session.write(Buffer.from('one '));
   void session.write(Buffer.from('two '));
@@ -24,9 +22,7 @@ test('input arrives in order, its end behind it', async () => {
 
 test('a process that does not read holds its writer back', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await until(() => session.pid > 0);
   const process = guest.process('1');
@@ -44,9 +40,7 @@ test('a process that does not read holds its writer back', async () => {
 
 test('input that was on its way when a stream or channel broke is repeated, not doubled', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   let expected = '';
   for (let i = 0; i < 30; i += 1) {
@@ -89,9 +83,7 @@ test('input of a restarted daemon goes on where the guest has got to', async () 
 
 test('writers are let go when the process ends; a process without input takes none', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await until(() => session.pid > 0);
   guest.process('1').readsInput = false;
@@ -107,9 +99,7 @@ test('writers are let go when the process ends; a process without input takes no
 
 test('a writer that waits is let go when the acknowledgements it waits for were lost with a stream', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await until(() => session.pid > 0);
   const process = guest.process('1');
@@ -123,9 +113,7 @@ test('a writer that waits is let go when the acknowledgements it waits for were 
 
 test('the input offset counts what the guest has and what waits for it, through broken streams and channels', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   assert.equal(await session.inputOffset({ signal: never }), 0);
   await until(() => session.pid > 0);
@@ -205,9 +193,7 @@ test('the input offset waits for the guest of a session older than the daemon, n
 
 test('the input offset of an ended session is told by the next daemon too', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await session.write(Buffer.from('all of it'));
   await until(() => guest.process('1').input !== '');

@@ -5,13 +5,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SylphError } from '@sylph/model';
 import { SessionsFixture, never, readAll, request, until } from './testing/fixture.ts';
-import { ScriptedGuest, failedStart } from './testing/scripted-guest.ts';
+import { ScriptedGuest, failedStart, connected } from './testing/scripted-guest.ts';
 
 test('a session shows output, exit and what it is', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request(['greet', '-v']));
   assert.deepEqual(sessions.list(), [session]);
   assert.deepEqual(sessions.positions(), [{ id: '1', endOffset: 0 }]);
@@ -57,9 +55,7 @@ test('a program that cannot be started ends with 127 or 126, the reason in the o
     ['EAGAIN', 126],
   ] as const;
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   for (const [errno, code] of cases) {
     guest.onStart = () => {
       throw failedStart(errno, `frob: ${errno}`);
@@ -75,9 +71,7 @@ test('a program that cannot be started ends with 127 or 126, the reason in the o
 
 test('what a guest may forget is acknowledged once it is in the file, also when it falls silent', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   await sessions.start(request());
   guest.process('1').print('x'.repeat(10));
   await until(() => guest.process('1').acked === 10, 'the acknowledgement');
@@ -87,9 +81,7 @@ test('what a guest may forget is acknowledged once it is in the file, also when 
 
 test('a broken stream is opened again where the journal ends, while its readers wait', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   const reading = readAll(session);
   let expected = '';
@@ -107,9 +99,7 @@ test('a broken stream is opened again where the journal ends, while its readers 
 
 test('when the channel breaks, sessions wait for the next one; clients stay', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   const reading = readAll(session);
   guest.process('1').print('before, ');
@@ -127,9 +117,7 @@ test('when the channel breaks, sessions wait for the next one; clients stay', as
 
 test('connecting sorts out what runs: known goes on, exited is collected, missing is lost, strangers are killed and forgotten', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const [runs, exits, vanishes] = [
     await sessions.start(request()),
     await sessions.start(request()),
@@ -155,9 +143,7 @@ test('connecting sorts out what runs: known goes on, exited is collected, missin
 
 test('output the journal lacks and the guest has forgotten is told as dropped, not made up', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await until(() => session.pid > 0);
   guest.breakChannels();
@@ -241,9 +227,7 @@ test('a torn tail is cut off and fetched again from the guest', async () => {
 
 test('lost sessions say why, keep their output and never get an exit code', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   guest.process('1').print('so far');
   await until(() => session.endOffset === 6);
@@ -278,9 +262,7 @@ test('starting is refused where it cannot work', async () => {
 
 test('a sprite runs at most 1,000 sessions', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const started = await Promise.all(Array.from({ length: 1000 }, () => sessions.start(request())));
   await assert.rejects(sessions.start(request()), { code: 'too_many_sessions' });
   guest.process('500').end(0);
@@ -290,9 +272,7 @@ test('a sprite runs at most 1,000 sessions', async () => {
 
 test('activity counts clients and output; it is told at once, then at most every 100 ms', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   assert.deepEqual(sessions.activity(), { clients: 0, lastOutputAt: 0 });
   const calls = fixture.activityCalls;
@@ -312,9 +292,7 @@ test('activity counts clients and output; it is told at once, then at most every
 
 test('a signal waits for the start, goes to the guest, and is refused after the end', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await session.signal('USR1');
   assert.deepEqual(guest.process('1').signals, ['USR1']);
@@ -325,9 +303,7 @@ test('a signal waits for the start, goes to the guest, and is refused after the 
 
 test('a size set while nobody could be told reaches the terminal later', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request(['sh'], { tty: { cols: 80, rows: 24 } }));
   await until(() => session.pid > 0);
   session.resize({ cols: 100, rows: 30 });
@@ -342,9 +318,7 @@ test('a size set while nobody could be told reaches the terminal later', async (
 
 test('disposing ends readers and keeps running sessions for the next daemon', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   guest.process('1').print('kept');
   const seen: string[] = [];
@@ -364,9 +338,7 @@ test('disposing ends readers and keeps running sessions for the next daemon', as
 
 test('an end that cannot be recorded yet is shown at once, recorded later, and the guest remembers it until then', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   const reading = readAll(session);
   await until(() => session.inUse, 'the reader');

@@ -6,13 +6,11 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { SessionPosition } from '@sylph/engine';
 import fc from 'fast-check';
 import { SessionsFixture, readAll, request, until } from './testing/fixture.ts';
-import { ScriptedGuest, type ScriptedProcess } from './testing/scripted-guest.ts';
+import { ScriptedGuest, type ScriptedProcess, connected } from './testing/scripted-guest.ts';
 
 test('a snapshot holds running sessions up to their positions; others never see them', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request(['a']));
   await (
     await sessions.start(request(['b']))
@@ -37,9 +35,7 @@ test('a snapshot holds running sessions up to their positions; others never see 
 
 test("sessions replaced by a snapshot's end as lost; their clients keep what they were reading", async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const old = await sessions.start(request());
   guest.process('1').print('old output');
   await until(() => old.endOffset === 10);
@@ -73,9 +69,7 @@ test("sessions replaced by a snapshot's end as lost; their clients keep what the
 
 test('replacing by nothing loses all', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { sessions } = await connected(fixture);
   const session = await sessions.start(request());
   await sessions.disconnect();
   await sessions.replaceFrom(undefined, 'booted afresh');

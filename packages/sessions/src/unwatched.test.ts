@@ -2,13 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { SessionsFixture, request, until } from './testing/fixture.ts';
-import { ScriptedGuest } from './testing/scripted-guest.ts';
+import { connected } from './testing/scripted-guest.ts';
 
 test('a process nobody attaches to, or whose last client left, is asked to end and then killed', async (t) => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const passTime = async (done: () => boolean) => {
     while (!done()) {
@@ -37,9 +35,7 @@ test('a process nobody attaches to, or whose last client left, is asked to end a
 
 test('a client that comes in time stops the clock; so does one that comes between the signal and the kill', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request(['a'], { maxRunAfterDisconnectMs: 60 }));
   const client = session.attach();
   await sleep(100);
@@ -54,9 +50,7 @@ test('a client that comes in time stops the clock; so does one that comes betwee
 
 test('the clock stands still while the guest is out of reach', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request(['a'], { maxRunAfterDisconnectMs: 80 }));
   await until(() => session.pid > 0);
   await sessions.disconnect();
@@ -68,9 +62,7 @@ test('the clock stands still while the guest is out of reach', async () => {
 
 test('a session without a limit is left alone', async () => {
   await using fixture = await SessionsFixture.create();
-  const guest = new ScriptedGuest();
-  const sessions = await fixture.open();
-  await sessions.connect(guest.connect());
+  const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
   session.attach()[Symbol.dispose]();
   await sleep(50);

@@ -113,7 +113,7 @@ function commandLine(tscKhz: number | undefined): string {
 
 /**
  * The network device is there in any case: without it a memory snapshot taken with it would not load. `guest_announce=off`: a guest that starts from memory would
- * else tell its network where it is now, though nobody there has moved; under emulation that alone delayed the first answer by some 30 ms.
+ * else tell its network where it is now, though nobody there has moved, and under emulation its first answer waits for that.
  */
 const networkCard = 'virtio-net-device,netdev=net0,guest_announce=off';
 

@@ -7,6 +7,8 @@ import {
   type StartedPayload,
   SylphError,
 } from '@sylph/model';
+import type { JournaledSessions } from '../sprite-sessions.ts';
+import type { SessionsFixture } from './fixture.ts';
 
 type Output = Extract<ProcessEvent, { type: 'output' }>;
 
@@ -296,4 +298,14 @@ function copyOf(process: ScriptedProcess): ScriptedProcess {
     signals: [...process.signals],
     stream: undefined,
   });
+}
+
+/** A guest, and the sessions of a fixture connected to it. */
+export async function connected(
+  fixture: SessionsFixture,
+): Promise<{ guest: ScriptedGuest; sessions: JournaledSessions }> {
+  const guest = new ScriptedGuest();
+  const sessions = await fixture.open();
+  await sessions.connect(guest.connect());
+  return { guest, sessions };
 }

@@ -11,7 +11,7 @@ import type { WorkerLease } from './pool.ts';
 
 /** No limit: the stream goes through memory, and the reader's pace holds QEMU back. */
 const maxBandwidth = 1e12;
-/** What the last round of pages may take, ms: QEMU's least. Measured with 4: pauses of 11 to 25 ms; with 1: 5 to 7 ms, for a few passes more. */
+/** What the last round of pages may take, ms: QEMU's least. Medians of the pause under emulation: 10 to 25 ms with 4, 5 to 16 ms with 1. */
 const downtimeMs = 1;
 /** A guest that writes faster than its pages can be read never gets there: from this pass on it is allowed twice the pause with each pass. */
 const patientPasses = 5;

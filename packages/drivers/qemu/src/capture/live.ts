@@ -12,7 +12,7 @@ import { type RamSink, StreamSplitter } from './stream.ts';
 /** Pages of the last round that may wait in memory until the guest runs again. More than that is written while it stands still. */
 const maxDeferredBytes = 256 << 20;
 
-/** Bytes gathered before they are compared and written. What is begun when the guest stops has to be finished first, so it is little: a quarter of a MiB takes about 1 ms. */
+/** Bytes gathered before they are compared and written. What is begun when the guest stops has to be finished first, so it is little. */
 const runBytes = 256 << 10;
 
 /** Gathers pages into runs, drops those the guest never wrote, and keeps all in memory from the guest's stop until `settle`. */
