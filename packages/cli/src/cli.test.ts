@@ -134,7 +134,14 @@ describe('exec', () => {
 
   test('says so when its output cannot be written', async () => {
     const full = `exec "$0" "$@" >/dev/full`;
-    for (const words of [['exec', '-s', 'one', 'echo', 'hello'], ['list'], ['list', '--json']]) {
+    for (const words of [
+      ['exec', '-s', 'one', 'echo', 'hello'],
+      ['list'],
+      ['list', '--json'],
+      ['--help'],
+      ['list', '--help'],
+      ['--version'],
+    ]) {
       const failure = await promisify(execFile)('sh', ['-c', full, process.execPath, mainFile, ...words], {
         env: fixture.env,
         cwd: fixture.home,

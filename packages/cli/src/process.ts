@@ -8,13 +8,8 @@ const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
 /** Runs the program as this process: its streams, its signals, its exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // Nobody reads on: end as other programs do, without a word. A broken stderr takes only remarks with it.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return leave(brokenPipe);
-    // A full disk, for example: the output is incomplete, and its reader could not tell.
-    process.stderr.write(`sylph: the output could not be written: ${error.message}\n`);
-    leave(1);
-  });
+  // A broken stderr takes only remarks with it.
+  process.stdout.on('error', leaveUnwritten);
   process.stderr.on('error', () => undefined);
   // Known before the command line is understood: mistakes in it are told as JSON too.
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
@@ -29,8 +24,24 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Ends once everything written is out, whatever still runs: a command that ended does not wait for our stdin. */
 function leave(code: number): void {
+  process.stdout.write('', (error) => {
+    // Output was lost: the stream's own event, which may be yet to come, ends us.
+    if (error) process.exitCode = 1;
+    else exitAfterRemarks(code);
+  });
+}
+
+/** Ends because stdout takes no more: the output is incomplete, and its reader could not tell. */
+function leaveUnwritten(error: NodeJS.ErrnoException): void {
+  // Nobody reads on: end as other programs do, without a word.
+  if (error.code === 'EPIPE') return exitAfterRemarks(brokenPipe);
+  process.stderr.write(`sylph: the output could not be written: ${error.message}\n`);
+  exitAfterRemarks(1);
+}
+
+function exitAfterRemarks(code: number): void {
   process.exitCode = code;
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  process.stderr.write('', () => process.exit(code));
 }
 
 /** Ends as the signal would have ended us, so that a calling shell stops too. */

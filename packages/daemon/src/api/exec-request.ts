@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { SessionRequest, SpriteView } from '@sylph/engine';
-import { SylphError, type SocketExecQuery } from '@sylph/model';
+import { maxCommandBytes, SylphError, type SocketExecQuery } from '@sylph/model';
 
 /** User of the image that commands run as, and where they start. */
 const user = 'sprite';
@@ -10,9 +10,6 @@ const searchPath = '/home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/lo
 /** Life after the last client left, without a terminal. */
 const defaultMaxRunAfterDisconnectMs = 10_000;
 const defaultSize = { cols: 80, rows: 24 };
-
-/** Most of arguments and environment together, bytes as JSON: they travel to the guest in one frame of 64 KiB. */
-const maxCommandBytes = 60_000;
 
 type ExecQuery = Pick<SocketExecQuery, 'cmd' | 'path' | 'env' | 'dir' | 'stdin' | 'max_run_after_disconnect'> &
   Partial<Pick<SocketExecQuery, 'tty' | 'cols' | 'rows'>>;

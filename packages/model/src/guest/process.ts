@@ -19,6 +19,12 @@ export const frameType = {
 /** Longest payload of a frame, bytes (the offset of stdin, stdout and stderr frames comes on top). */
 export const maxFramePayloadBytes = 64 * 1024 + 8;
 
+/** Longest id of a process; the agent refuses longer ones. */
+const maxProcessIdLength = 128;
+
+/** Most of a spec's arguments and environment together, bytes as JSON: it travels in one frame, with room for its other fields. */
+export const maxCommandBytes = 60_000;
+
 /** Signals a client may send, without SIG. */
 export const signalName = z.enum([
   'HUP',
@@ -70,7 +76,7 @@ export type FailedPayload = z.output<typeof failedPayload>;
 
 /** One process of `GET /v1/processes`. */
 export const guestProcess = z.object({
-  id: z.string().max(16),
+  id: z.string().max(maxProcessIdLength),
   pid: z.int().nonnegative(),
   argv: z.array(z.string()).optional(),
   tty: z.boolean(),
