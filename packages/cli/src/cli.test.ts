@@ -342,6 +342,13 @@ describe('--json', () => {
 });
 
 describe('choosing', () => {
+  test('login says so where nothing can be kept', async () => {
+    const env = { HOME: '/proc/x', SYLPH_URL: '', SYLPH_TOKEN: '' };
+    const { code, stderr } = await fixture.run(['login', fixture.server.url, '--token', fixture.server.token], { env });
+    assert.equal(code, 1);
+    assert.match(stderr, /^sylph: \/proc\/x\/\.config\/sylph\/config\.json cannot be written: ENOENT[^\n]*\nhint: /);
+  });
+
   test('login keeps the token for its owner only; -o and the current one choose', async () => {
     const home = join(fixture.home, 'login');
     const env = { HOME: home, SYLPH_URL: '', SYLPH_TOKEN: '' };

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { mainFile } from './testing/run-cli.ts';
 
 const launcher = fileURLToPath(new URL('../../../bin/sylph', import.meta.url));
 const run = promisify(execFile);
@@ -26,5 +27,13 @@ test("the launcher works from anywhere, also through links, and with the project
   for (const path of [launcher, ...['direct', 'relative', 'again'].map((name) => join(dir, 'bin', name))]) {
     const { stdout } = await run(path, ['version', '--json'], { cwd: '/', env: { PATH: '/usr/bin:/bin', HOME: dir } });
     assert.match((JSON.parse(stdout) as { node: string }).node, /^v26\./);
+  }
+});
+
+test('a home directory in which nothing can be made holds nothing up', async () => {
+  const env = { PATH: '/usr/bin:/bin', HOME: '/proc/x' };
+  for (const [file, ...words] of [[launcher], [process.execPath, mainFile]] as const) {
+    const { stdout } = await run(file, [...words, '--version'], { env, timeout: 20_000 });
+    assert.match(stdout, /^sylph /);
   }
 });

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CliError } from '../failure.ts';
+import { makeDirectory } from './make-directory.ts';
 
 /** What logging in leaves behind: servers, organizations on them, the ones in use. */
 export interface Config {
@@ -41,9 +42,21 @@ export async function readConfig(path: string): Promise<Config> {
   }
 }
 
-/** Replaces it in one step, readable by its owner only. */
+/** Replaces it in one step, readable by its owner only. Throws when it cannot be written. */
 export async function writeConfig(path: string, config: Config): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    makeDirectory(dirname(path), 0o700);
+    await replace(path, config);
+  } catch (cause) {
+    throw new CliError(`${path} cannot be written: ${(cause as Error).message}`, {
+      code: 'bad_config',
+      hint: 'check HOME and the permissions, or use SYLPH_URL and SYLPH_TOKEN',
+      cause,
+    });
+  }
+}
+
+async function replace(path: string, config: Config): Promise<void> {
   const next = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     await using file = await open(next, 'wx', 0o600);
