@@ -1,23 +1,16 @@
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
 import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
 import { Countdown } from './countdown.ts';
 import { type Connection, follow } from './follow.ts';
 import { SessionInput } from './input.ts';
 import { Journal } from './journal/journal.ts';
-import { type SessionManifest, createManifest, manifestName, replaceManifest } from './manifest.ts';
+import type { SessionManifest } from './manifest.ts';
 import type { PumpTarget } from './pump.ts';
 import { Rate } from './rate.ts';
-import { removeDir } from './remove-dir.ts';
-import { syncPath } from './sync-path.ts';
+import { SessionRecord } from './record.ts';
 
 /** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
 const killAfterMs = 10_000;
-
-/** Between attempts to record an end where the file system does not take it, ms. */
-const recordRetryMs = 1000;
 
 /** What a session tells the sprite it belongs to. */
 export interface SessionHost {
@@ -31,6 +24,13 @@ export interface SessionHost {
   notice(message: string, fields: Record<string, unknown>): void;
 }
 
+/** Where a session is kept. */
+interface SessionFiles {
+  manifest: SessionManifest;
+  record: SessionRecord;
+  journal: Journal;
+}
+
 /** {@link Session} with its pump, journal and record. */
 export class LiveSession implements Session, PumpTarget {
   readonly id: string;
@@ -39,19 +39,13 @@ export class LiveSession implements Session, PumpTarget {
   readonly ended: Promise<SessionEnd>;
   readonly journal: Journal;
   readonly input: SessionInput;
+  readonly #record: SessionRecord;
   readonly #host: SessionHost;
   readonly #rate = new Rate();
   readonly #unwatched: Countdown;
   readonly #settleEnded: (end: SessionEnd) => void;
   /** Resolves when the process runs, or ended without. */
   readonly #begun = Promise.withResolvers<void>();
-  /** Resolves when there is a record on disk. */
-  #created: Promise<void> = Promise.resolve();
-  /** Resolves when the newest record is on disk. */
-  #recorded: Promise<void> = Promise.resolve();
-  #recordDurable = false;
-  /** There is a directory, and it is this session's. */
-  #ownsDir = false;
   /** Fires when it ended or was closed: nothing follows the process any more. */
   readonly #over = new AbortController();
   readonly #closing = new AbortController();
@@ -67,11 +61,12 @@ export class LiveSession implements Session, PumpTarget {
   #clients = 0;
   #end: SessionEnd | undefined;
 
-  private constructor(manifest: SessionManifest, journal: Journal, host: SessionHost, inputOrigin: number | undefined) {
+  private constructor({ manifest, record, journal }: SessionFiles, host: SessionHost, inputOrigin: number | undefined) {
     this.id = manifest.id;
     this.request = manifest.request;
     this.createdAt = new Date(manifest.createdAt);
     this.journal = journal;
+    this.#record = record;
     this.#host = host;
     this.#pid = manifest.pid;
     this.#resolvedPath = manifest.resolvedPath;
@@ -92,7 +87,7 @@ export class LiveSession implements Session, PumpTarget {
     else this.#watch();
   }
 
-  /** A session that is about to start. Its record is being written from now on: {@link recorded}. `dir` does not exist yet. */
+  /** A session that is about to start. Its record is being written from now on: {@link created}. `dir` does not exist yet. */
   static create(id: string, request: SessionRequest, dir: string, host: SessionHost): LiveSession {
     const manifest: SessionManifest = {
       version: 1,
@@ -102,31 +97,24 @@ export class LiveSession implements Session, PumpTarget {
       pid: 0,
       resolvedPath: request.path,
     };
-    const made = mkdir(dir, { mode: 0o700 }).then(() => {
-      session.#ownsDir = true;
-    });
-    const session: LiveSession = new LiveSession(manifest, Journal.create(dir, { ready: made }), host, 0);
-    session.#created = session.#recorded = made.then(() => createManifest(dir, manifest));
-    // Who waits for the record hears of it.
-    session.#created.catch(() => {});
-    return session;
+    const record = SessionRecord.create(dir, manifest);
+    return new LiveSession({ manifest, record, journal: Journal.create(dir, record) }, host, 0);
   }
 
   /** A session from its record and the journal beside it. */
   static async recover(manifest: SessionManifest, dir: string, host: SessionHost): Promise<LiveSession> {
-    const session = new LiveSession(manifest, await Journal.recover(dir), host, manifest.inputOffset);
-    session.#ownsDir = true;
-    return session;
+    const journal = await Journal.recover(dir);
+    return new LiveSession({ manifest, record: SessionRecord.found(dir), journal }, host, manifest.inputOffset);
   }
 
   /** Resolves once its first record is durable against a daemon crash. Rejects when it cannot be written. */
   get created(): Promise<void> {
-    return this.#created;
+    return this.#record.created;
   }
 
   /** Resolves once its newest record is; a full disk can make that late. Rejects when it is closed before. */
   get recorded(): Promise<void> {
-    return this.#recorded;
+    return this.#record.newest;
   }
 
   get pid(): number {
@@ -183,7 +171,7 @@ export class LiveSession implements Session, PumpTarget {
   read(options: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent> {
     return this.journal.read<SessionEvent>({
       ...options,
-      before: () => this.#created,
+      before: () => this.created,
       last: () => (this.#end === undefined ? undefined : { type: 'end', end: this.#end }),
       after: () => this.#host.onClients(this),
     });
@@ -268,23 +256,27 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Makes journal and record durable against a loss of power. */
   async sync(): Promise<void> {
-    await this.#created;
-    if (!this.#recordDurable) await syncPath(path.join(this.journal.dir, manifestName));
-    this.#recordDurable = true;
+    await this.#record.sync();
     await this.journal.sync();
   }
 
   /** Leaves its directory alone from now on, whether or not all is written; readers go on. It has ended. */
   async freeze(): Promise<void> {
     this.#closing.abort();
-    await this.#recorded.catch(() => {}); // what is not recorded is about to be removed anyway
+    await this.#record.newest.catch(() => {}); // what is not recorded is about to be removed anyway
     await this.journal.freeze();
+  }
+
+  /** Renames its directory; it is frozen. */
+  async moveTo(dir: string): Promise<void> {
+    await this.#record.moveTo(dir);
+    this.journal.movedTo(dir);
   }
 
   /** Closes it and removes its directory. */
   async remove(): Promise<void> {
     await this.close();
-    if (this.#ownsDir) await removeDir(this.journal.dir);
+    await this.#record.remove();
   }
 
   /** Lets go of files and timers; readers end. The process is left alone. */
@@ -295,7 +287,7 @@ export class LiveSession implements Session, PumpTarget {
     clearTimeout(this.#kill);
     this.input.close();
     await this.#following;
-    await this.#recorded.catch(() => {}); // the host had notice
+    await this.#record.newest.catch(() => {}); // the host had notice
     await this.journal.close();
   }
 
@@ -331,27 +323,12 @@ export class LiveSession implements Session, PumpTarget {
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     this.#conclude(end);
-    this.#recorded = this.#recordEnd();
-    this.#recorded.catch(() => {}); // who waits for the record hears of it
+    this.#record.end(() => this.manifest, this.journal, {
+      signal: this.#closing.signal,
+      onLate: (error) =>
+        this.#host.notice('the end of a session cannot be recorded yet', { session: this.id, err: error }),
+    });
     this.#host.onEnd(this);
-  }
-
-  /** The record tells of an end only when all output in front of it is in the journal. A full disk makes it late; rejects when the session is closed before. */
-  async #recordEnd(): Promise<void> {
-    await this.#created;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        await this.journal.flush();
-        await replaceManifest(this.journal.dir, this.manifest);
-        await this.journal.release();
-        return;
-      } catch (error) {
-        if (this.#closing.signal.aborted) throw error;
-        if (attempt === 0)
-          this.#host.notice('the end of a session cannot be recorded yet', { session: this.id, err: error });
-        await sleep(recordRetryMs, undefined, { signal: this.#closing.signal }).catch(() => {}); // closed: the next attempt is the last
-      }
-    }
   }
 
   #conclude(end: SessionEnd): void {

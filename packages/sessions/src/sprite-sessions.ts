@@ -304,9 +304,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   /** Out of the way of a session with the same id, but readable for those who read it. */
   async #putAside(session: LiveSession): Promise<void> {
     await session.freeze();
-    const aside = scratchPath(this.#options.dir);
-    await rename(session.journal.dir, aside);
-    session.journal.movedTo(aside);
+    await session.moveTo(scratchPath(this.#options.dir));
     this.#leaving.add(session);
     if (!session.inUse) this.#discard(session);
   }
