@@ -10,6 +10,7 @@ import { ExecClient } from './exec-client.ts';
 import { passInput } from './exec-input.ts';
 import { sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
+import { InputFeeders } from './input-feeders.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
@@ -47,8 +48,7 @@ export const execSocketRoutes =
   ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service, limits } = deps;
-    /** Sockets whose input goes to a session: while there is one, how much input it will have in the end is not known. */
-    const feeders = new WeakMap<Session, number>();
+    const feeders = new InputFeeders();
 
     app.route({
       method: 'GET',
@@ -116,7 +116,7 @@ export const execSocketRoutes =
     }
 
     async function inputOffsetOf(session: Session, gone: AbortSignal): Promise<number | undefined> {
-      if ((feeders.get(session) ?? 0) > 0) return undefined;
+      if (feeders.has(session)) return undefined;
       return session.inputOffset({ signal: AbortSignal.any([gone, AbortSignal.timeout(inputOffsetTimeoutMs)]) });
     }
 
@@ -143,7 +143,7 @@ export const execSocketRoutes =
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
       using client = new ExecClient(socket, request.raw.socket, limits);
       const forget = live.add({ close: () => leave(client, socket) });
-      if (stdin) feeders.set(session, (feeders.get(session) ?? 0) + 1);
+      using _feeding = stdin ? feeders.add(session) : undefined;
       try {
         passInput({
           socket,
@@ -176,7 +176,6 @@ export const execSocketRoutes =
         }
       }
       await client.closed;
-      if (stdin) feeders.set(session, (feeders.get(session) ?? 0) - 1);
       forget();
       request.log.info(
         { sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt },
