@@ -16,7 +16,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
-import type { LiveSet } from './live.ts';
+import type { Place } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { nameInPath } from './sprite-answer.ts';
 
@@ -53,9 +53,9 @@ export const checkpointRoutes =
       handler: async (request, reply) => {
         const { org } = request.caller;
         const name = nameInPath(request.params.name);
-        live.assertRoom();
+        using place = live.reserve(request, reply);
         await service.get(org, name);
-        await streamWork(reply, live, {
+        await streamWork(reply, place, {
           first: 'Creating checkpoint...',
           still: 'Still creating the checkpoint',
           failed: 'Failed to create checkpoint',
@@ -150,9 +150,9 @@ export const checkpointRoutes =
         const { org } = request.caller;
         const name = nameInPath(request.params.name);
         const { id } = request.params;
-        live.assertRoom();
+        using place = live.reserve(request, reply);
         await service.get(org, name);
-        await streamWork(reply, live, {
+        await streamWork(reply, place, {
           first: `Restoring from checkpoint ${id}...`,
           still: 'Still restoring',
           failed: 'Failed to restore checkpoint',
@@ -190,10 +190,10 @@ interface StreamedWork {
 /** Answers with the lines of a piece of work. Whatever happens, the last line says how it ended. */
 async function streamWork(
   reply: FastifyReply,
-  live: LiveSet,
+  place: Place,
   { first, still, failed, work }: StreamedWork,
 ): Promise<void> {
-  const stream = new NdjsonStream<StreamLine>(reply, live);
+  const stream = new NdjsonStream<StreamLine>(reply, place);
   const startedAt = Date.now();
   const write = (line: Omit<StreamLine, 'time'>): void => stream.write({ ...line, time: new Date().toISOString() });
   const info = (data: string): void => {

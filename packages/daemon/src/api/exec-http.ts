@@ -7,6 +7,7 @@ import * as z from 'zod';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { sessionRequest } from './exec-request.ts';
+import type { Place } from './live.ts';
 import { PacedChunks } from './paced-chunks.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
@@ -42,14 +43,14 @@ export const httpExecRoutes =
         },
       },
       handler: async (request, reply) => {
-        live.assertRoom();
+        using place = live.reserve(request, reply);
         const name = nameInPath(request.params.name);
         const gone = vanished(reply);
         const session = await startSession();
         using _attached = session.attach();
         if (session.request.stdin) void feed(session, request.raw, gone);
         else request.raw.resume();
-        await answer(reply, session, gone);
+        await answer(reply, place, session, gone);
         request.log.info({ sessionId: session.id }, 'http exec ended');
 
         async function startSession(): Promise<Session> {
@@ -59,13 +60,12 @@ export const httpExecRoutes =
       },
     });
 
-    async function answer(reply: FastifyReply, session: Session, gone: AbortSignal): Promise<void> {
+    async function answer(reply: FastifyReply, place: Place, session: Session, gone: AbortSignal): Promise<void> {
       reply.hijack();
       // Nobody is left to be answered, and no `close` to come that would end what follows.
       if (gone.aborted) return;
       const { raw } = reply;
-      const forget = live.add({ close: async () => void raw.destroy() });
-      raw.once('close', forget);
+      place.use({ close: async () => void raw.destroy() });
       raw.writeHead(200, {
         ...(reply.getHeaders() as Record<string, string>),
         'content-type': 'application/octet-stream',

@@ -11,6 +11,7 @@ import { passInput } from './exec-input.ts';
 import { sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { InputFeeders } from './input-feeders.ts';
+import type { Place } from './live.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
@@ -57,14 +58,14 @@ export const execSocketRoutes =
       schema: { hide: true, params: z.object({ name: z.string() }), querystring: socketExecQuery },
       handler: async (request, reply) => {
         websockets.assertHandshake(request);
-        live.assertRoom();
+        using place = live.reserve(request, reply);
         const name = nameInPath(request.params.name);
         const known = request.query.id ?? request.query.session_id;
-        if (known !== undefined) return attach(request, reply, name, known, request.query);
+        if (known !== undefined) return await attach(request, reply, place, name, known, request.query);
         using lease = await service.use(request.caller.org, name, { signal: vanished(reply) });
         const wanted = sessionRequest(request.query, lease.view);
         const session = await lease.sessions.start(wanted);
-        join(request, reply, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0, inputOffset: 0 });
+        join(request, reply, place, name, { session, isOwner: true, stdin: wanted.stdin, offset: 0, inputOffset: 0 });
       },
     });
 
@@ -84,14 +85,22 @@ export const execSocketRoutes =
       },
       handler: async (request, reply) => {
         websockets.assertHandshake(request);
-        live.assertRoom();
-        return attach(request, reply, nameInPath(request.params.name), request.params.session, request.query);
+        using place = live.reserve(request, reply);
+        return await attach(
+          request,
+          reply,
+          place,
+          nameInPath(request.params.name),
+          request.params.session,
+          request.query,
+        );
       },
     });
 
     async function attach(
       request: FastifyRequest,
       reply: FastifyReply,
+      place: Place,
       name: string,
       id: string,
       query: { stdin?: boolean | undefined; offset?: number | undefined },
@@ -106,7 +115,7 @@ export const execSocketRoutes =
       const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
       assertOffset(session, offset);
       const inputOffset = await inputOffsetOf(session, gone);
-      join(request, reply, name, {
+      join(request, reply, place, name, {
         session,
         isOwner: false,
         stdin: stdin && session.request.stdin,
@@ -121,20 +130,21 @@ export const execSocketRoutes =
     }
 
     /** Completes the handshake. From here on the client counts as attached, which keeps the sprite awake. */
-    function join(request: FastifyRequest, reply: FastifyReply, name: string, joining: Joining): void {
+    function join(request: FastifyRequest, reply: FastifyReply, place: Place, name: string, joining: Joining): void {
       const attached = joining.session.attach();
       // Bound to the connection: a client that leaves during the handshake never gets a socket.
       const { socket: connection } = request.raw;
       if (connection.destroyed) attached[Symbol.dispose]();
       else connection.once('close', () => attached[Symbol.dispose]());
       reply.header('x-sprite-capabilities', 'signal');
-      websockets.accept(request, reply, (socket) => void serve(socket, request, name, joining));
+      websockets.accept(request, reply, (socket) => void serve(socket, request, place, name, joining));
     }
 
     /** Serves a socket until it is closed. Never rejects. */
     async function serve(
       socket: WebSocket,
       request: FastifyRequest,
+      place: Place,
       name: string,
       { session, isOwner, stdin, offset, inputOffset }: Joining,
     ): Promise<void> {
@@ -142,7 +152,7 @@ export const execSocketRoutes =
       // A protocol error of the client; the library closes with the fitting code.
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
       using client = new ExecClient(socket, request.raw.socket, limits);
-      const forget = live.add({ close: () => leave(client, socket) });
+      place.use({ close: () => leave(client, socket) });
       using _feeding = stdin ? feeders.add(session) : undefined;
       try {
         passInput({
@@ -176,7 +186,6 @@ export const execSocketRoutes =
         }
       }
       await client.closed;
-      forget();
       request.log.info(
         { sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt },
         'exec socket closed',

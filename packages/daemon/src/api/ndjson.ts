@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { LiveSet } from './live.ts';
+import type { Place } from './live.ts';
 
 /**
  * A stream of JSON lines as an answer. Headers are sent at once, so that the client knows it was heard. A client that goes away does not stop the work it asked for: its lines are dropped.
@@ -8,10 +8,9 @@ import type { LiveSet } from './live.ts';
 export class NdjsonStream<Line extends object> {
   static readonly #maxUnsentBytes = 1024 * 1024;
   readonly #reply: FastifyReply;
-  readonly #forget: () => void;
   readonly #gone = new AbortController();
 
-  constructor(reply: FastifyReply, live: LiveSet) {
+  constructor(reply: FastifyReply, place: Place) {
     this.#reply = reply;
     reply.hijack();
     reply.raw.writeHead(200, {
@@ -20,11 +19,8 @@ export class NdjsonStream<Line extends object> {
       'cache-control': 'no-store',
     });
     reply.raw.flushHeaders();
-    this.#forget = live.add({ close: async () => void reply.raw.destroy() });
-    const leave = (): void => {
-      this.#forget();
-      this.#gone.abort();
-    };
+    place.use({ close: async () => void reply.raw.destroy() });
+    const leave = (): void => this.#gone.abort();
     // A client that has gone already: its `close` is past.
     if (reply.raw.destroyed) leave();
     else reply.raw.once('close', leave);

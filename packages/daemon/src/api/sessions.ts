@@ -59,7 +59,7 @@ export const sessionRoutes =
       },
       handler: async (request, reply) => {
         const { signal = 'TERM', timeout: timeoutMs = defaultTimeoutMs } = { ...request.body, ...request.query };
-        live.assertRoom();
+        using place = live.reserve(request, reply);
         const name = nameInPath(request.params.name);
         await findSession(service, request.caller.org, name, request.params.session);
         using lease = await service.use(request.caller.org, name, { signal: vanished(reply) });
@@ -67,7 +67,7 @@ export const sessionRoutes =
         // Refused with a status while that is still possible: gone before, or the signal cannot be sent.
         if (session.end !== undefined) throw exited(session.id);
         await session.signal(signal);
-        const stream = new NdjsonStream<KillLine>(reply, live);
+        const stream = new NdjsonStream<KillLine>(reply, place);
         try {
           await watchEnd(session, signal, timeoutMs, (line) => stream.write(line));
         } catch (error) {

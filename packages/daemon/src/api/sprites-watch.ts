@@ -1,5 +1,5 @@
-import type { OrgRow, SpriteService, SpriteView } from '@sylph/engine';
-import type { FastifyReply } from 'fastify';
+import type { SpriteService, SpriteView } from '@sylph/engine';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { LiveSet } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
 
@@ -10,7 +10,6 @@ const heartbeatIntervalMs = 15_000;
 interface WatchOptions {
   service: SpriteService;
   live: LiveSet;
-  org: OrgRow;
   prefix: string | undefined;
   /** Most sprites watched. */
   limit: number;
@@ -20,14 +19,16 @@ interface WatchOptions {
  * Answers with the state of each sprite and then with each change of one, until the client leaves. A sprite that is gone is told by `"type":"deleted"`.
  */
 export async function watchSprites(
+  request: FastifyRequest,
   reply: FastifyReply,
-  { service, live, org, prefix, limit }: WatchOptions,
+  { service, live, prefix, limit }: WatchOptions,
 ): Promise<void> {
-  live.assertRoom();
+  using place = live.reserve(request, reply);
+  const { org } = request.caller;
   const read = (): Promise<[SpriteView[], Record<string, number>]> =>
     Promise.all([service.list(org, { prefix, limit }), service.counts(org.id)]);
   let [views, counts] = await read();
-  const stream = new NdjsonStream(reply, live);
+  const stream = new NdjsonStream(reply, place);
   let told = new Map<string, string>();
   let lastHeartbeatAt = Date.now();
   while (!stream.gone.aborted) {
@@ -49,7 +50,7 @@ export async function watchSprites(
       [views, counts] = await read();
     } catch (error) {
       // The headers are gone; all that is left is to end, and the client asks anew.
-      reply.request.log.error({ err: error }, 'watching sprites failed');
+      request.log.error({ err: error }, 'watching sprites failed');
       stream.end();
       return;
     }

@@ -69,7 +69,7 @@ export const spriteRoutes =
         const { prefix, max_results: asked = maxPageSize, continuation_token: token } = request.query;
         const limit = Math.min(asked, maxPageSize);
         if (request.headers.accept?.includes('application/x-ndjson') === true)
-          return watchSprites(reply, { service, live, org, prefix, limit });
+          return watchSprites(request, reply, { service, live, prefix, limit });
         const [found, counts] = await Promise.all([
           service.list(org, { prefix, after: token === undefined ? undefined : nameOf(token), limit: limit + 1 }),
           service.counts(org.id),
