@@ -21,6 +21,7 @@ import type { ApiParts } from './parts.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { sessionRoutes } from './sessions.ts';
 import { spriteRoutes } from './sprites.ts';
+import { TokenWatch } from './token-watch.ts';
 import { isWebSocketUpgrade, upgradeConstraint, WebSockets } from './websocket.ts';
 
 /** Routes that ask for a token. */
@@ -41,6 +42,8 @@ export function buildApi(options: ApiDeps): FastifyInstance {
   const deps: ResolvedDeps = { ...options, limits: { ...defaultLimits, ...options.limits } };
   const app = createServer(deps);
   const live = new LiveSet(deps.limits.maxStreams);
+  const watch = new TokenWatch(live, deps.repository, { log: app.log, intervalMs: deps.limits.tokenCheckIntervalMs });
+  app.addHook('onClose', async () => watch[Symbol.dispose]());
   const parts: ApiParts = {
     deps,
     live,

@@ -24,8 +24,10 @@ export interface ApiLimits {
   maxUnwrittenBytes: number;
   /** A quiet exec socket gets a message after so long: one client gives up after 45 s without. */
   keepAliveMs: number;
-  /** Longest wait for clients to say goodbye when the API closes. */
+  /** Longest wait for a client to say goodbye, when the API closes or the client's token is no longer valid. */
   closeTimeoutMs: number;
+  /** What is open is held against its token so often. */
+  tokenCheckIntervalMs: number;
 }
 
 /** Bounds for an ordinary host. */
@@ -41,6 +43,7 @@ export const defaultLimits: ApiLimits = {
   maxUnwrittenBytes: 1024 * 1024,
   keepAliveMs: 20_000,
   closeTimeoutMs: 5_000,
+  tokenCheckIntervalMs: 10_000,
 };
 
 /** What the API stands on. */

@@ -11,15 +11,18 @@ import { passInput } from './exec-input.ts';
 import { sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { InputFeeders } from './input-feeders.ts';
-import type { Place } from './live.ts';
+import type { Ending, Place } from './live.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 import { websocketOnly } from './websocket.ts';
 
-/** Close code of a server that goes down: come back later. */
-const serviceRestart = 1012;
 const internalError = 1011;
+/** What clients are told that are ended although their session goes on. */
+const goodbyes = {
+  restart: { code: 1012, reason: 'the server restarts; attach again' },
+  expelled: { code: 1008, reason: 'the token is no longer valid' },
+} as const satisfies Record<Ending, { code: number; reason: string }>;
 /** Most output a client may have seen that a crash of the daemon can make unknown: what the guest keeps of a process, and what a journal holds in memory, with room to spare. */
 const maxAheadBytes = 4 * 1024 * 1024;
 
@@ -31,7 +34,7 @@ export const execSocketDescription = `With \`Upgrade: websocket\` this runs a co
 
 First message: text \`{"type":"session_info",…}\`; the output that follows begins at \`offset\`, and the session has its input up to \`input_offset\`, both in bytes from the command's start: after a broken connection attach with the offset reached and send the input behind \`input_offset\` again (absent when nobody knows it, or while another client's input may still arrive). Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
 Text messages to the server: \`{"type":"resize","cols","rows"}\`, \`{"type":"signal","signal"}\`; from it: \`exit\`, \`lost\` (nobody knows an exit code), \`dropped\`, \`error\`, \`debug\`.
-Close codes: 1000; 4000 + exit code for a failed command on a terminal; 1011 lost; 1012 the server restarts, attach again. A client that leaves does not end the command before \`max_run_after_disconnect\`.
+Close codes: 1000; 4000 + exit code for a failed command on a terminal; 1008 the token was revoked or has expired; 1011 lost; 1012 the server restarts, attach again. A client that leaves does not end the command before \`max_run_after_disconnect\`.
 
 Without an Upgrade header: the running sessions. Never wakes a sprite.`;
 
@@ -152,16 +155,21 @@ export const execSocketRoutes =
       // A protocol error of the client; the library closes with the fitting code.
       socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
       using client = new ExecClient(socket, request.raw.socket, limits);
-      place.use({ close: () => leave(client, socket) });
       using _feeding = stdin ? feeders.add(session) : undefined;
       try {
-        passInput({
+        const hearNoMore = passInput({
           socket,
           session,
           stdin,
           limits,
           tell: (message) => client.tell(message),
           wake: () => wake(service, request.caller.org, name, request),
+        });
+        place.use({
+          close: (ending) => {
+            if (ending === 'expelled') hearNoMore();
+            return leave(client, socket, ending);
+          },
         });
         const { cols, rows } = session.size ?? { cols: 0, rows: 0 };
         client.tell({
@@ -192,9 +200,10 @@ export const execSocketRoutes =
       );
     }
 
-    async function leave(client: ExecClient, socket: WebSocket): Promise<void> {
+    async function leave(client: ExecClient, socket: WebSocket, ending: Ending): Promise<void> {
       const timer = setTimeout(() => socket.terminate(), limits.closeTimeoutMs);
-      await client.close(serviceRestart, 'the server restarts; attach again');
+      const { code, reason } = goodbyes[ending];
+      await client.close(code, reason);
       clearTimeout(timer);
     }
   };

@@ -1,10 +1,13 @@
 import { SylphError } from '@sylph/model';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
+/** Why something is ended that could go on: the server goes down, or its client's token is no longer valid. */
+export type Ending = 'restart' | 'expelled';
+
 /** Something long-lived a client is connected to. */
 export interface Live {
-  /** Says goodbye and closes; resolves when it is closed. */
-  close: () => Promise<void>;
+  /** Says goodbye and closes; resolves when it is closed. Of a client that is `expelled`, nothing is heard any more. May be called again. Never rejects. */
+  close: (ending: Ending) => Promise<void>;
 }
 
 /** A client's place in a {@link LiveSet}, free again when its answer or its connection is closed, or, before it is used, when it is disposed of. */
@@ -13,11 +16,11 @@ export interface Place extends Disposable {
   use(live: Live): void;
 }
 
-/** The streams and sockets that are open: counted against a limit, and ended together when the API closes. */
+/** The streams and sockets that are open: counted against a limit, ended together when the API closes, and those of a token when it is no longer valid. */
 export class LiveSet {
   readonly #max: number;
-  /** Places taken, with what they are used for once that is open. */
-  readonly #places = new Map<Place, Live | undefined>();
+  /** Places taken, with whose they are and what they are used for once that is open. */
+  readonly #places = new Map<Place, { tokenId: string; live?: Live }>();
   #closing = false;
 
   constructor(max: number) {
@@ -27,8 +30,10 @@ export class LiveSet {
   /**
    * Takes a place for a request, before the work that would be in vain without. Throws when there is none: `shutting_down` or `too_many_sessions`. Dispose it when the request has been dealt with.
    */
-  reserve({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply): Place {
+  reserve(request: FastifyRequest, { raw }: FastifyReply): Place {
     this.#assertRoom();
+    const { tokenId } = request.caller;
+    const { socket } = request.raw;
     const leave = (): void => {
       this.#places.delete(place);
       raw.off('close', leave);
@@ -38,17 +43,17 @@ export class LiveSet {
       use: (live) => {
         // The client has gone: what it asked for hears of that by itself.
         if (!this.#places.has(place)) return;
-        this.#places.set(place, live);
+        this.#places.set(place, { tokenId, live });
         // It opened while the set was being closed: its turn to be closed is past.
-        if (this.#closing) void live.close();
+        if (this.#closing) void live.close('restart');
       },
       [Symbol.dispose]: () => {
-        if (this.#places.get(place) === undefined) leave();
+        if (this.#places.get(place)?.live === undefined) leave();
       },
     };
     // Gone already: its `close` is past.
     if (raw.destroyed || socket.destroyed) return place;
-    this.#places.set(place, undefined);
+    this.#places.set(place, { tokenId });
     // An answer that waits behind others on its connection, or that became a socket, hears of the connection's end only there.
     raw.once('close', leave);
     socket.once('close', leave);
@@ -58,8 +63,23 @@ export class LiveSet {
   /** Closes all, now and from now on. */
   async close(): Promise<void> {
     this.#closing = true;
-    const open = [...this.#places.values()].filter((live) => live !== undefined);
-    await Promise.allSettled(open.map((live) => live.close()));
+    await Promise.allSettled(this.#open().map(({ live }) => live.close('restart')));
+  }
+
+  /** Tokens of what is open, each once. */
+  tokenIds(): Set<string> {
+    return new Set(this.#open().map(({ tokenId }) => tokenId));
+  }
+
+  /** Begins to end what is open with a token; how much that is. */
+  expel(tokenId: string): number {
+    const expelled = this.#open().filter((each) => each.tokenId === tokenId);
+    for (const { live } of expelled) void live.close('expelled');
+    return expelled.length;
+  }
+
+  #open(): { tokenId: string; live: Live }[] {
+    return [...this.#places.values()].filter((each) => each.live !== undefined) as { tokenId: string; live: Live }[];
   }
 
   #assertRoom(): void {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
-import type { OrgRow, Repository } from '@sylph/engine';
+import type { OrgRow, Repository, TokenRow } from '@sylph/engine';
 import { orgSlug, SylphError } from '@sylph/model';
 
 /** Random bytes of a token's secret. */
@@ -56,13 +56,23 @@ export async function authenticate(repository: Repository, text: string): Promis
   // An unknown token is compared too, so that its answer takes as long as a wrong secret's.
   const equal = timingSafeEqual(Buffer.from(hash(secret), 'hex'), Buffer.from(token?.secretHash ?? hash(''), 'hex'));
   const now = Date.now();
-  if (token === undefined || !equal || token.orgId !== orgId || token.revokedAt !== null) return undefined;
-  if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now) return undefined;
+  if (!isValid(token, now) || !equal || token.orgId !== orgId) return undefined;
   const org = await repository.org(orgId);
   if (org === undefined || org.slug !== slug) return undefined;
   if (token.lastUsedAt === null || Date.parse(token.lastUsedAt) <= now - touchIntervalMs)
     await repository.touchToken(tokenId, new Date(now).toISOString());
   return { org, tokenId };
+}
+
+/** Whether a token that let somebody in would do so still. */
+export async function isTokenValid(repository: Repository, id: string): Promise<boolean> {
+  return isValid(await repository.token(id), Date.now());
+}
+
+/** Known, not revoked, not expired. */
+function isValid(token: TokenRow | undefined, nowMs: number): token is TokenRow {
+  if (token === undefined || token.revokedAt !== null) return false;
+  return token.expiresAt === null || Date.parse(token.expiresAt) > nowMs;
 }
 
 function hash(secret: string): string {
