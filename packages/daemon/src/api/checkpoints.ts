@@ -16,6 +16,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
+import { logFailure } from './failure-log.ts';
 import type { Place } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { nameInPath } from './sprite-answer.ts';
@@ -209,7 +210,7 @@ async function streamWork(
     write({ type: 'complete', data: await work(info) });
   } catch (thrown) {
     const error = SylphError.from(thrown);
-    if (error.status >= 500) reply.request.log.error({ err: thrown, code: error.code }, 'streamed work failed');
+    if (error.status >= 500) logFailure(reply.request.log, thrown, 'streamed work failed');
     const text =
       error.code === 'internal' ? 'an internal error; the log of sylphd has it under this request id' : error.message;
     write({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { SylphError } from '@sylph/model';
 import { ApiFixture, eventually } from './testing/fixture.ts';
 
 const exec = '/v1/sprites/one/exec';
@@ -175,6 +176,36 @@ describe('the log', () => {
     assert.ok(
       api.log.some((line) => line.includes('"route":"/v1/sprites/:name/exec"') && line.includes('"org":"acme"')),
     );
+  });
+});
+
+describe('failures in the log', () => {
+  it('have a stack only when nobody foresaw them, and are quiet while the daemon starts', async () => {
+    let ready = false;
+    await using api = await ApiFixture.open({ ready: () => ready });
+    const lines = () =>
+      api.log
+        .splice(0)
+        .map((line) => JSON.parse(line) as { level: number; code?: string; err?: object; causes?: string[] });
+    await api.json('GET', '/healthz');
+    await api.json('GET', '/v1/sprites');
+    assert.ok(lines().every(({ level, err }) => level <= 30 && err === undefined));
+    ready = true;
+    await api.sprite();
+    const cause = new Error('the disk below');
+    for (const [thrown, level, causes] of [
+      [new SylphError('pool_full', 'the pool is full', { cause }), 40, ['the disk below']],
+      [new SylphError('shutting_down', 'soon', { cause }), 20, ['the disk below']],
+      [new Error('boom'), 50, undefined],
+    ] as const) {
+      api.service.before = () => {
+        throw thrown;
+      };
+      lines();
+      await api.json('POST', '/v1/sprites/one/start');
+      const told = lines().find(({ code }) => code !== undefined);
+      assert.deepEqual([told?.level, told?.causes, told?.err !== undefined], [level, causes, level === 50]);
+    }
   });
 });
 

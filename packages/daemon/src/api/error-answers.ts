@@ -2,6 +2,7 @@ import { errorBody, SylphError, toErrorBody, type ErrorCode } from '@sylph/model
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type * as z from 'zod';
+import { logFailure } from './failure-log.ts';
 
 /** What every route can answer besides success, for the OpenAPI document. */
 export const errorResponses = {
@@ -27,12 +28,11 @@ export class InvalidRequest extends SylphError {
   }
 }
 
-/** Answers every failure in one shape. What is our fault is logged with its cause. */
+/** Answers every failure in one shape. What is our fault is logged. */
 export function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler((thrown: unknown, request, reply) => {
     const error = toSylphError(thrown, request);
-    if (error.status >= 500)
-      request.log.error({ err: thrown, code: error.code, context: error.context }, 'request failed');
+    if (error.status >= 500) logFailure(request.log, thrown, 'request failed');
     return sendError(reply, error);
   });
 }

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { execSocketDescription } from './exec-socket.ts';
+import { logFailure } from './failure-log.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { commandOf, findSession, unknownSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
@@ -71,7 +72,7 @@ export const sessionRoutes =
         try {
           await watchEnd(session, signal, timeoutMs, (line) => stream.write(line));
         } catch (error) {
-          request.log.error({ err: error }, 'killing a session failed');
+          logFailure(request.log, error, 'killing a session failed');
           stream.write({ type: 'error', message: SylphError.from(error).message });
         }
         stream.end();

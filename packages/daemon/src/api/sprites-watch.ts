@@ -1,5 +1,6 @@
 import type { SpriteService, SpriteView } from '@sylph/engine';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { logFailure } from './failure-log.ts';
 import type { LiveSet } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
 
@@ -50,7 +51,7 @@ export async function watchSprites(
       [views, counts] = await read();
     } catch (error) {
       // The headers are gone; all that is left is to end, and the client asks anew.
-      request.log.error({ err: error }, 'watching sprites failed');
+      logFailure(request.log, error, 'watching sprites failed');
       stream.end();
       return;
     }
