@@ -5,7 +5,7 @@ import { SylphError } from '@sylph/model';
 import { serveOpenApi } from '../openapi/document.ts';
 import { requireToken } from './authentication.ts';
 import { checkpointRoutes } from './checkpoints.ts';
-import { answerClientError } from './client-errors.ts';
+import { answerClientError, refuseExpectation } from './client-errors.ts';
 import { defaultLimits, type ApiDeps, type ResolvedDeps } from './deps.ts';
 import { answerErrors, sendError } from './error-answers.ts';
 import { httpExecRoutes } from './exec-http.ts';
@@ -20,6 +20,7 @@ import { answerUnknownPaths } from './not-found.ts';
 import type { ApiParts } from './parts.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { sessionRoutes } from './sessions.ts';
+import { shortened } from './shortened.ts';
 import { spriteRoutes } from './sprites.ts';
 import { TokenWatch } from './token-watch.ts';
 import { isWebSocketUpgrade, upgradeConstraint, WebSockets } from './websocket.ts';
@@ -103,9 +104,10 @@ function createServer({ limits, logger, version }: ResolvedDeps): FastifyInstanc
     frameworkErrors: (error, request, reply) => {
       // Hooks have not run for a request the router could not read.
       identify(request.id, reply, version);
-      sendError(reply, new SylphError('invalid_request', error.message, { cause: error }));
+      sendError(reply, new SylphError('invalid_request', shortened(error.message), { cause: error }));
     },
   } satisfies FastifyHttpOptions<Server>);
+  app.server.on('checkExpectation', refuseExpectation(version));
   app.server.maxConnections = limits.maxConnections;
   app.addHook('onRequest', async (request, reply) => {
     identify(request.id, reply, version);

@@ -19,6 +19,7 @@ import { errorResponses } from './error-answers.ts';
 import { logFailure } from './failure-log.ts';
 import type { Place } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
+import { shortened } from './shortened.ts';
 import { nameInPath } from './sprite-answer.ts';
 
 /** Id of the list entry that stands for the present. */
@@ -154,7 +155,7 @@ export const checkpointRoutes =
         using place = live.reserve(request, reply);
         await service.get(org, name);
         await streamWork(reply, place, {
-          first: `Restoring from checkpoint ${id}...`,
+          first: `Restoring from checkpoint ${shortened(id)}...`,
           still: 'Still restoring',
           failed: 'Failed to restore checkpoint',
           work: async (info) => {
@@ -262,7 +263,7 @@ function idInPath(text: string): CheckpointId {
 }
 
 function unknownCheckpoint(id: string): SylphError {
-  return new SylphError('checkpoint_not_found', `checkpoint not found: ${id.slice(0, 64)}`, {
+  return new SylphError('checkpoint_not_found', `checkpoint not found: ${shortened(id)}`, {
     hint: 'List what there is with GET …/checkpoints?includeAuto=true.',
   });
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { SylphError } from '@sylph/model';
 import { errorAnswerOf } from './error-answers.ts';
@@ -21,15 +21,34 @@ export function answerClientError(version: string): (error: Error & { code?: str
       status: 400,
       message: 'this is not a well-formed HTTP request',
     };
-    const body = JSON.stringify(errorAnswerOf(new SylphError('invalid_request', message)));
-    const headers = [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      'content-type: application/json; charset=utf-8',
-      `content-length: ${Buffer.byteLength(body)}`,
-      `x-request-id: ${randomUUID()}`,
-      `sprite-version: v${version}`,
-      'connection: close',
-    ];
-    socket.end(`${headers.join('\r\n')}\r\n\r\n${body}`);
+    const { body, headers } = answerOf(new SylphError('invalid_request', message), version);
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+    socket.end(`${[`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines].join('\r\n')}\r\n\r\n${body}`);
+  };
+}
+
+/** Answers a request whose `Expect` header asks for what nobody here knows. Node itself would answer without a body. */
+export function refuseExpectation(version: string): (request: IncomingMessage, response: ServerResponse) => void {
+  return (_request, response) => {
+    const error = new SylphError('invalid_request', 'the Expect header asks for something unknown', {
+      hint: 'Leave it out, or send "Expect: 100-continue".',
+    });
+    const { body, headers } = answerOf(error, version);
+    response.writeHead(417, headers).end(body);
+  };
+}
+
+/** Body and headers of an answer outside the router; the connection ends with it. */
+function answerOf(error: SylphError, version: string): { body: string; headers: Record<string, string> } {
+  const body = JSON.stringify(errorAnswerOf(error));
+  return {
+    body,
+    headers: {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': String(Buffer.byteLength(body)),
+      'x-request-id': randomUUID(),
+      'sprite-version': `v${version}`,
+      connection: 'close',
+    },
   };
 }

@@ -51,6 +51,45 @@ describe('the edges of the API', () => {
     assert.ok(bad.headers.get('x-request-id'));
   });
 
+  it('tell back no more than a part of what a client sent', async () => {
+    await using api = await ApiFixture.open();
+    await api.sprite();
+    const long = 'x'.repeat(5_000);
+    for (const [method, path, body] of [
+      ['GET', `/v1/sprites/${long}`],
+      ['GET', `/v1/sprites/%zz${long}`],
+      ['GET', `/v1/sprites/one/exec/${long}`],
+      ['GET', `/v1/sprites/one/checkpoints/${long.slice(0, 1_000)}`],
+      ['GET', `/v1/sprites/one/checkpoints?history=${long}`],
+      ['POST', `/v1/sprites/one/exec/${long.slice(0, 1_000)}/kill`],
+      ['POST', '/v1/sprites', { name: long }],
+      ['POST', '/v1/sprites', { name: 'two', config: { [long]: 1 } }],
+      ['POST', '/v1/sprites', { name: 'two', environment: { [`${long}=`]: 'x' } }],
+      ['POST', '/v1/sprites', `{"name": ${long}`],
+      ['POST', `${exec}?cmd=ls&env=${long}`],
+    ] as const) {
+      const answer = await api.json(method, path, body === undefined ? {} : { body });
+      assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${path.slice(0, 40)}`);
+      assert.ok(answer.body.message.length < 600, `${answer.body.message.length} ${path.slice(0, 40)}`);
+    }
+    const { lines } = await api.lines('POST', `/v1/sprites/one/checkpoints/${long.slice(0, 1_000)}/restore`);
+    for (const line of lines) assert.ok(JSON.stringify(line).length < 600);
+  });
+
+  it('answer an expectation nobody can meet with 417, in JSON', async () => {
+    await using api = await ApiFixture.open();
+    const answer = await dial(api, 'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\n\r\n').answer;
+    assert.match(answer, /^HTTP\/1\.1 417 /);
+    assert.match(answer, /\r\ncontent-type: application\/json; charset=utf-8\r\n/);
+    assert.match(answer, /\r\nx-request-id: [^]*\r\nsprite-version: v0\.1\.0\r\n/);
+    const body = JSON.parse(answer.split('\r\n\r\n')[1] as string) as Record<string, unknown>;
+    assert.deepEqual([body['error'], body['code']], [body['message'], 'invalid_request']);
+    assert.ok(body['hint']);
+    const met = await dial(api, 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n')
+      .answer;
+    assert.match(met, /^HTTP\/1\.1 100 [^]*HTTP\/1\.1 200 /);
+  });
+
   it('refuse a body over the limit with 413, told or streamed, and stay usable', async () => {
     await using api = await ApiFixture.open({ limits: { maxJsonBytes: 1_000 } });
     const big = JSON.stringify({ name: 'one', runtime: 'x'.repeat(5_000_000) });

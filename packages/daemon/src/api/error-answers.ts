@@ -3,6 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type * as z from 'zod';
 import { logFailure } from './failure-log.ts';
+import { shortened } from './shortened.ts';
 
 /** What every route can answer besides success, for the OpenAPI document. */
 export const errorResponses = {
@@ -61,7 +62,7 @@ function toSylphError(thrown: unknown, request: FastifyRequest): SylphError {
   if (hasZodFastifySchemaValidationErrors(thrown)) return validationError(thrown, request);
   const status = (thrown as Partial<FastifyError>).statusCode ?? 500;
   if (status === 413) return new SylphError('body_too_large', 'the body of the request is too large');
-  if (status >= 400 && status < 500) return new SylphError('invalid_request', (thrown as Error).message);
+  if (status >= 400 && status < 500) return new SylphError('invalid_request', shortened((thrown as Error).message));
   return SylphError.from(thrown);
 }
 
@@ -75,7 +76,7 @@ function validationError(thrown: FastifyError, request: FastifyRequest): SylphEr
   const names = issues.filter((issue) => where === 'body' && issue.path.length === 1 && issue.path[0] === 'name');
   const faults = issues.map((issue) =>
     issue.path.at(-1) === 'auth' || names.includes(issue)
-      ? issue.message
+      ? shortened(issue.message)
       : describeFault(where, issue.path, issue.message),
   );
   if (names.length > 0 && names.length === issues.length)
@@ -96,5 +97,6 @@ const places: Record<string, string> = {
 };
 
 function describeFault(where: string, path: string[], message: string): string {
-  return [places[where] ?? where, path.join('.')].filter((part) => part !== '').join(' ') + `: ${message}`;
+  const place = [places[where] ?? where, shortened(path.join('.'))].filter((part) => part !== '').join(' ');
+  return `${place}: ${shortened(message)}`;
 }

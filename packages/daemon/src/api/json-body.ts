@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { SylphError } from '@sylph/model';
 import type { FastifyInstance } from 'fastify';
 import type { ApiLimits } from './deps.ts';
+import { shortened } from './shortened.ts';
 
 /**
  * Reads bodies as JSON whatever their `Content-Type` says: clients leave it out or get it wrong. An empty body is no body. A body that is too long or too slow ends the request.
@@ -25,7 +26,9 @@ function parse(text: string): unknown {
       return value;
     });
   } catch (error) {
-    throw new SylphError('invalid_request', `the body is not JSON: ${(error as Error).message}`, { cause: error });
+    throw new SylphError('invalid_request', `the body is not JSON: ${shortened((error as Error).message)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 import type { OrgRow, Session, SpriteService } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
+import { shortened } from './shortened.ts';
 
 /** The session of an id, sleeping sprites left asleep. Throws `session_not_found`. */
 export async function findSession(service: SpriteService, org: OrgRow, name: string, id: string): Promise<Session> {
@@ -8,7 +9,7 @@ export async function findSession(service: SpriteService, org: OrgRow, name: str
 
 /** Throws `session_not_found`. */
 export function unknownSession(id: string): never {
-  throw new SylphError('session_not_found', `session not found: ${id.slice(0, 64)}`, {
+  throw new SylphError('session_not_found', `session not found: ${shortened(id)}`, {
     hint: 'It may have ended some time ago. List what runs with GET …/exec.',
   });
 }
