@@ -1,4 +1,5 @@
 import {
+  nameTaken,
   SylphError,
   type Checkpoint,
   type CheckpointId,
@@ -333,10 +334,6 @@ export class Sprites implements SpriteService {
   #viewOf(row: SpriteRow, org: OrgRow): SpriteView {
     return this.#actors.find(row.id)?.view ?? viewOf(row, org, restingState(row), null);
   }
-}
-
-function nameTaken(name: string): SylphError {
-  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`);
 }
 
 function checkpointNotFound(name: string, id: string): SylphError {

@@ -99,6 +99,13 @@ export function noSpace(what: string, cause?: unknown): SylphError {
   });
 }
 
+/** `name_taken`, in the words existing clients know. */
+export function nameTaken(name: string, cause?: unknown): SylphError {
+  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, {
+    cause,
+  });
+}
+
 /**
  * Body of every error answer. `error` is what existing clients print when there is no `message` and is the message too; `code` is ours.
  * The public reference's clients read `message`, then `error`.

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
+import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
 import type {
   CheckpointRow,
   IdempotencyRow,
@@ -40,7 +40,7 @@ export class MemoryRepository implements Repository {
     const names = new Set(all.map(({ orgId, name }) => `${orgId} ${name}`));
     const made = rows.map((row) => {
       const key = `${row.orgId} ${row.name}`;
-      if (names.has(key)) throw new SylphError('name_taken', `${row.name} exists`);
+      if (names.has(key)) throw nameTaken(row.name);
       let uid = uidBase;
       while (uids.has(uid)) uid++;
       names.add(key);

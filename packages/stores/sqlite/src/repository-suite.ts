@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { CheckpointRow, OrgRow, Repository, SpriteRow } from '@sylph/engine';
-import { SylphError, type SpriteId } from '@sylph/model';
+import { nameTaken, SylphError, type SpriteId } from '@sylph/model';
 
 const at = (seconds: number): string => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
 const newSpriteId = (): SpriteId => `sprite-${randomUUID()}`;
@@ -148,6 +148,9 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       const other = await repository.ensureOrg('other');
       await insertSprite(repository, plainSprite(org, 'one'), 1000);
       await rejectsWith(insertSprite(repository, plainSprite(org, 'one'), 1000), 'name_taken');
+      await assert.rejects(insertSprite(repository, plainSprite(org, 'one'), 1000), {
+        message: nameTaken('one').message,
+      });
       await insertSprite(repository, plainSprite(other, 'one'), 1000);
       const two = await insertSprite(repository, plainSprite(org, 'two'), 1000);
       await rejectsWith(repository.updateSprite(two.id, { name: 'one' }), 'name_taken');

@@ -2,7 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { CheckpointRow, IdempotencyRow, OrgRow, Repository, SpriteRow, TokenRow } from '@sylph/engine';
-import { SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
+import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
 import { CamelCasePlugin, Kysely, sql } from 'kysely';
 import { isDuplicate, translate } from './failures.ts';
 import { migrate } from './migrations.ts';
@@ -347,12 +347,6 @@ async function insertSprite(trx: Kysely<Tables>, row: Omit<SpriteRow, 'uid'>, ui
 
 function randomSuffix(): string {
   return Array.from({ length: suffixLength }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('');
-}
-
-function nameTaken(name: string, cause: unknown): SylphError {
-  return new SylphError('name_taken', `A sprite named '${name}' already exists. Please choose a different name.`, {
-    cause,
-  });
 }
 
 function found<Row>(row: Row | undefined): Row {

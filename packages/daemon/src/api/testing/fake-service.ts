@@ -9,6 +9,7 @@ import type {
   SpriteView,
 } from '@sylph/engine';
 import {
+  nameTaken,
   SylphError,
   type Checkpoint,
   type CheckpointId,
@@ -39,10 +40,7 @@ export class FakeService implements SpriteService {
   async create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView> {
     await this.#call(`create ${request.name}`);
     if (this.#find(org, request.name) !== undefined) {
-      throw new SylphError(
-        'name_taken',
-        `A sprite named '${request.name}' already exists. Please choose a different name.`,
-      );
+      throw nameTaken(request.name);
     }
     const now = new Date().toISOString();
     const row: SpriteRow = {
