@@ -2,12 +2,9 @@ package main
 
 import (
 	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 const (
@@ -76,57 +73,4 @@ func removeHostKeys(root string) error {
 		err = errors.Join(err, os.Remove(key))
 	}
 	return err
-}
-
-// writeFile gives a file a text; one that holds it already is left alone. It makes missing folders. A symbolic link, or a file with other names, is replaced, not followed.
-//
-// A small file is written in place: replacing one by a rename costs a new inode, and ext4 then starts to write back at once (auto_da_alloc, ext4(5)), which every
-// first use of a sprite would wait for. A loss of power can leave the old text, or the new one with the old one's end.
-func writeFile(path, text string, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() <= blockBytes && len(text) <= blockBytes {
-		if err := overwrite(path, text); err == nil {
-			return nil
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	beside := path + ".sylph-new"
-	err := os.WriteFile(beside, []byte(text), mode)
-	if err == nil {
-		err = os.Rename(beside, path)
-	}
-	if err == nil {
-		return nil
-	}
-	_ = os.Remove(beside) // it may not even have been made
-	return os.WriteFile(path, []byte(text), mode)
-}
-
-// overwrite writes a text of at most a block over a file that has no other name.
-func overwrite(path, text string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if status, ok := info.Sys().(*syscall.Stat_t); !ok || status.Nlink != 1 || !info.Mode().IsRegular() {
-		return errors.New(path + " has other names")
-	}
-	have := make([]byte, blockBytes)
-	n, err := file.Read(have)
-	if err != nil && err != io.EOF || string(have[:n]) == text {
-		return err
-	}
-	if _, err := file.WriteAt([]byte(text), 0); err != nil {
-		return err
-	}
-	if n > len(text) {
-		return file.Truncate(int64(len(text)))
-	}
-	return nil
 }
