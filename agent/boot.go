@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -38,7 +37,9 @@ func bootAndServe() error {
 	}
 	mountAll()
 	useConsole()
-	setHostnameFromDisk()
+	if err := syscall.Sethostname([]byte(hostnameOnDisk(""))); err != nil {
+		logf("host name: %v", err)
+	}
 	tuneKernel()
 	loadSocketDiagnosis()
 	configureNetwork()
@@ -69,17 +70,13 @@ func serveVM() error {
 	return fmt.Errorf("control port ended")
 }
 
-// setHostnameFromDisk gives the VM a name until the host sends one.
-func setHostnameFromDisk() {
-	name := "sprite"
-	if text, err := os.ReadFile("/etc/hostname"); err == nil {
-		if fields := strings.Fields(string(text)); len(fields) > 0 {
-			name = fields[0]
-		}
+// hostnameOnDisk is the VM's name until the host sends one.
+func hostnameOnDisk(root string) string {
+	text, err := readSmall(root+"/etc/hostname", blockBytes)
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 0 {
+		return fields[0]
 	}
-	if err := syscall.Sethostname([]byte(name)); err != nil {
-		logf("host name: %v", err)
-	}
+	return "sprite"
 }
 
 // tuneKernel sets what every guest wants. A kernel without one of these works as well.
@@ -91,7 +88,7 @@ func tuneKernel() {
 		{"fs/inotify/max_user_watches", "524288"},
 		{"fs/inotify/max_user_instances", "1024"},
 	} {
-		if err := os.WriteFile("/proc/sys/"+setting.path, []byte(setting.value), 0o644); err != nil {
+		if err := writeSetting("/proc/sys/"+setting.path, setting.value); err != nil {
 			logf("sysctl: %v", err)
 		}
 	}

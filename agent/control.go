@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,7 +211,7 @@ func hello() map[string]any {
 
 // bootID stays the same as long as the agent lives.
 var bootID = sync.OnceValue(func() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // a guest without it answers an empty one
+	text, _ := readSmall("/proc/sys/kernel/random/boot_id", blockBytes) // a guest without it answers an empty one
 	return strings.TrimSpace(string(text))
 })
 

@@ -32,6 +32,44 @@ func openRegular(path string, flags int) (fd int, info syscall.Stat_t, err error
 	return fd, info, nil
 }
 
+// readSmall returns the first maxBytes of a file, all of it if it has less.
+func readSmall(path string, maxBytes int) ([]byte, error) {
+	fd, info, err := openRegular(path, syscall.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	// The size is a guess: the kernel's own files have none. One byte more finds the end.
+	text := make([]byte, 0, min(max(int(min(info.Size, int64(maxBytes)))+1, blockBytes), maxBytes))
+	for len(text) < maxBytes {
+		if len(text) == cap(text) {
+			text = append(make([]byte, 0, min(2*cap(text), maxBytes)), text...)
+		}
+		n, err := uninterrupted(func() (int, error) { return syscall.Read(fd, text[len(text):cap(text)]) })
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			break
+		}
+		text = text[:len(text)+n]
+	}
+	return text, nil
+}
+
+// writeSetting gives one of the kernel's own files a value.
+func writeSetting(path, value string) error {
+	fd, _, err := openRegular(path, syscall.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	if err := writeAt(fd, []byte(value), 0); err != nil {
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
+}
+
 // writeFile gives a file a text; one that holds it already is left alone. It makes missing folders, and a missing file with the given mode. A symbolic link, or a
 // file with other names, is replaced, not followed. On failure, as on a full disk, the path is what it was: the old text stays, and no empty file appears.
 //

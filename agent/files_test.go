@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"syscall"
@@ -79,5 +80,93 @@ func TestASmallFileOfAnotherModeNeedsNoRoom(t *testing.T) {
 	must(t, err)
 	if read(t, path) != "new\n" || !os.SameFile(before, after) || after.Mode() != before.Mode() {
 		t.Error("it was replaced")
+	}
+}
+
+func TestAPipeInTheWayIsNotAwaited(t *testing.T) {
+	root := writeTree(t, map[string]string{"/etc/mine": "kept\n", "/run/sylph/mine": ""})
+	for _, path := range []string{"hostname", "hosts", "machine-id", "passwd", "group", "module.ko", "hostname.sylph-new", "machine-id.sylph-new"} {
+		must(t, mkfifo(root+"/etc/"+path))
+	}
+	event := &resumeEvent{generationID: "g", hostname: "box", machineID: "m", newIdentity: true}
+	promptly(t, "the host name", func() {
+		if got := hostnameOnDisk(root); got != "sprite" {
+			t.Errorf("host name %q", got)
+		}
+	})
+	promptly(t, "an account", func() {
+		if got := findAccount(root, "sprite"); got.uid != 0 {
+			t.Errorf("%v", got)
+		}
+	})
+	promptly(t, "a module", func() {
+		if err := loadModule(root + "/etc/module.ko"); !errors.Is(err, errNotRegular) {
+			t.Errorf("module: %v", err)
+		}
+	})
+	promptly(t, "the machine's id", func() {
+		if holdsMachineID(root, "m") {
+			t.Error("a pipe is an identity")
+		}
+	})
+	promptly(t, "the identity", func() {
+		if err := applyIdentityFiles(root, event, true); !errors.Is(err, errNotRegular) {
+			t.Errorf("hosts: %v", err)
+		}
+	})
+	if read(t, root+"/etc/hostname") != "box\n" || read(t, root+"/etc/machine-id") != "m\n" {
+		t.Error("a pipe was not replaced")
+	}
+}
+
+func TestAnEndlessFileIsNotRead(t *testing.T) {
+	root := writeTree(t, map[string]string{"/etc/mine": ""})
+	for _, path := range []string{"hostname", "hosts", "machine-id", "passwd"} {
+		must(t, os.Symlink("/dev/zero", root+"/etc/"+path))
+	}
+	promptly(t, "a reader", func() {
+		if hostnameOnDisk(root) != "sprite" || holdsMachineID(root, "m") || findAccount(root, "sprite").uid != 0 || writeHosts(root+"/etc/hosts", "box") == nil {
+			t.Error("a device was read")
+		}
+	})
+	const sparseBytes = 1 << 40
+	must(t, os.Remove(root+"/etc/hostname"))
+	must(t, os.WriteFile(root+"/etc/hostname", []byte("box other"), 0o644))
+	must(t, os.Truncate(root+"/etc/hostname", sparseBytes))
+	promptly(t, "the reader of a large file", func() {
+		if got := hostnameOnDisk(root); got != "box" {
+			t.Errorf("host name %q", got)
+		}
+		if got, err := readSmall(root+"/etc/hostname", 9); err != nil || string(got) != "box other" {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+}
+
+func TestReadSmallReadsAll(t *testing.T) {
+	path := t.TempDir() + "/file"
+	for _, size := range []int{0, 1, blockBytes - 1, blockBytes, blockBytes + 1, 3 * blockBytes} {
+		text := strings.Repeat("x", size)
+		must(t, os.WriteFile(path, []byte(text), 0o644))
+		for _, limit := range []int{1, blockBytes, 10 * blockBytes} {
+			if got, err := readSmall(path, limit); err != nil || string(got) != text[:min(size, limit)] {
+				t.Errorf("%d bytes of %d, at most %d: %v", len(got), size, limit, err)
+			}
+		}
+	}
+	// The kernel's own files tell no size.
+	want, err := os.ReadFile("/proc/cpuinfo")
+	must(t, err)
+	if got, err := readSmall("/proc/cpuinfo", 1<<20); err != nil || strings.Count(string(got), "\n") != strings.Count(string(want), "\n") {
+		t.Errorf("%d bytes of %d: %v", len(got), len(want), err)
+	}
+}
+
+func TestATextBesideIsNotWrittenThroughALink(t *testing.T) {
+	root := writeTree(t, map[string]string{"/elsewhere": "untouched"})
+	must(t, os.Symlink(root+"/elsewhere", root+"/file.sylph-new"))
+	must(t, writeFile(root+"/file", "mine", 0o644))
+	if read(t, root+"/elsewhere") != "untouched" || read(t, root+"/file") != "mine" {
+		t.Fatal("the link was followed")
 	}
 }

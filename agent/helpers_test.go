@@ -4,7 +4,23 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
+
+// promptly fails a test whose act waits for what never comes.
+func promptly(t *testing.T, what string, act func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		act()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatalf("%s waits", what)
+	}
+}
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,20 +33,20 @@ func applyIdentityFiles(root string, event *resumeEvent, renamed bool) error {
 func writeHosts(path, hostname string) error {
 	const ownAddress = "127.0.1.1"
 	kept := []string{}
-	if info, err := os.Stat(path); err == nil && info.Size() <= etcFileLimitBytes {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
+	text, err := readSmall(path, etcFileLimitBytes+1)
+	switch {
+	case err == nil && len(text) > etcFileLimitBytes:
+		return errors.New(path + " is too large to edit")
+	case err == nil:
 		for _, line := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
 			if fields := strings.Fields(line); len(fields) == 0 || fields[0] != ownAddress {
 				kept = append(kept, line)
 			}
 		}
-	} else if err == nil {
-		return errors.New(path + " is too large to edit")
-	} else {
+	case errors.Is(err, fs.ErrNotExist):
 		kept = append(kept, "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback")
+	default:
+		return err
 	}
 	kept = append(kept, ownAddress+"\t"+hostname)
 	return writeFile(path, strings.Join(kept, "\n")+"\n", 0o644)
@@ -53,7 +54,7 @@ func writeHosts(path, hostname string) error {
 
 // holdsMachineID tells whether a disk has this identity.
 func holdsMachineID(root, id string) bool {
-	text, err := os.ReadFile(root + "/etc/machine-id")
+	text, err := readSmall(root+"/etc/machine-id", blockBytes)
 	return err == nil && strings.TrimSpace(string(text)) == id
 }
 

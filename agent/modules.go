@@ -40,26 +40,21 @@ func loadBootModules() {
 
 // loadModule loads one file; a module that is there already is fine.
 func loadModule(path string) error {
-	file, err := os.Open(path)
+	fd, _, err := openRegular(path, syscall.O_RDONLY)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer syscall.Close(fd)
 	flags := uintptr(0)
 	if strings.HasSuffix(path, ".xz") {
 		flags = initCompressed
 	}
 	noParameters := []byte{0}
-	err = control(file, func(fd int) error {
-		if _, _, errno := syscall.Syscall(sysFinit, uintptr(fd), uintptr(unsafe.Pointer(&noParameters[0])), flags); errno != 0 {
-			return errno
-		}
-		return nil
-	})
-	if errors.Is(err, syscall.EEXIST) {
-		return nil
+	_, _, errno := syscall.Syscall(sysFinit, uintptr(fd), uintptr(unsafe.Pointer(&noParameters[0])), flags)
+	if errno != 0 && errno != syscall.EEXIST {
+		return errno
 	}
-	return err
+	return nil
 }
 
 // loadSocketDiagnosis loads from the root disk what destroyConnections needs, at boot, so that no fork waits for it. A disk without them leaves it to the kernel's own modprobe.

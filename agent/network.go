@@ -47,7 +47,7 @@ func configureNetwork() {
 // quietIPv6 keeps the kernel from probing for neighbours and routers that a sprite's network cannot have: every address of it is given by the host.
 func quietIPv6() {
 	for _, setting := range []string{"dad_transmits", "router_solicitations", "accept_ra"} {
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+kernelInterface+"/"+setting, []byte("0"), 0o644); err != nil {
+		if err := writeSetting("/proc/sys/net/ipv6/conf/"+kernelInterface+"/"+setting, "0"); err != nil {
 			logf("IPv6: %v", err)
 		}
 	}

@@ -65,7 +65,7 @@ func findPort(name string) (string, error) {
 		return "", err
 	}
 	for _, entry := range entries {
-		text, err := os.ReadFile(filepath.Join(class, entry.Name(), "name"))
+		text, err := readSmall(filepath.Join(class, entry.Name(), "name"), blockBytes)
 		if err == nil && strings.TrimSpace(string(text)) == name {
 			return "/dev/" + entry.Name(), nil
 		}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"strconv"
 	"syscall"
 )
+
+// procFileLimitBytes is more than any of the files in /proc read here has.
+const procFileLimitBytes = 64 << 10
 
 // stats is the answer of GET /v1/stats.
 type stats struct {
@@ -21,14 +23,14 @@ type stats struct {
 // readStats reads what it can; a figure that cannot be read is 0.
 func readStats(t *table) stats {
 	s := stats{Processes: t.running()}
-	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+	if text, err := readSmall("/proc/meminfo", procFileLimitBytes); err == nil {
 		s.MemTotalBytes, s.MemAvailableBytes = kibField(text, "MemTotal:")<<10, kibField(text, "MemAvailable:")<<10
 	}
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+	if text, err := readSmall("/proc/loadavg", procFileLimitBytes); err == nil {
 		first, _, _ := bytes.Cut(text, []byte(" "))
 		s.LoadAverage1, _ = strconv.ParseFloat(string(first), 64)
 	}
-	if text, err := os.ReadFile("/proc/uptime"); err == nil {
+	if text, err := readSmall("/proc/uptime", procFileLimitBytes); err == nil {
 		first, _, _ := bytes.Cut(text, []byte(" "))
 		seconds, _ := strconv.ParseFloat(string(first), 64)
 		s.UptimeMs = int64(seconds * 1000)

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -63,14 +60,14 @@ func findAccount(root, name string) account {
 
 // eachLine calls visit for the lines of a file until it returns false. A file that cannot be read has none: a root disk without users is a valid one.
 func eachLine(path string, visit func(line string) bool) {
-	file, err := os.Open(path)
+	text, err := readSmall(path, userFileLimitBytes)
 	if err != nil {
 		return
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(io.LimitReader(file, userFileLimitBytes))
-	for lines.Scan() {
-		if !visit(lines.Text()) {
+	for rest := string(text); rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		if !visit(line) {
 			return
 		}
 	}
