@@ -54,6 +54,11 @@ export const settings = {
     default: 200_000,
     help: 'first of 65,536 host users that VMs run as',
   },
+  'webhook-targets': {
+    schema: z.enum(['public', 'any']),
+    default: 'public',
+    help: 'any lets users have messages about jobs sent to addresses of this host and its private networks',
+  },
   domain: { schema: z.string().min(1).max(180), default: 'sprites.localhost', help: 'domain of sprite URLs' },
   'guest-dir': {
     schema: z.string().min(1),

@@ -100,13 +100,14 @@ describe('idleDelayMs', () => {
       idleTimeoutS: fc.nat(100),
       leases: fc.nat(2),
       clients: fc.nat(2),
+      jobs: fc.nat(2),
       lastUseAt: fc.nat(100_000),
       lastOutputAt: fc.nat(100_000),
     });
     fc.assert(
       fc.property(sprite, fc.nat(300_000), (held, now) => {
         const delay = idleDelayMs(held, now);
-        const isHeld = held.idleTimeoutS === 0 || held.leases > 0 || held.clients > 0;
+        const isHeld = held.idleTimeoutS === 0 || held.leases > 0 || held.clients > 0 || held.jobs > 0;
         assert.equal(delay === undefined, isHeld);
         if (delay === undefined) return;
         const since = now + delay - Math.max(held.lastUseAt, held.lastOutputAt);

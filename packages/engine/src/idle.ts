@@ -7,16 +7,16 @@ const maxDelayMs = 2 ** 31 - 1;
 
 /** When an awake sprite may sleep, ms from now; 0 = now; undefined = not by itself. */
 export function idleDelayMs(
-  sprite: { idleTimeoutS: number; leases: number; clients: number; lastUseAt: number; lastOutputAt: number },
+  sprite: { idleTimeoutS: number; leases: number; clients: number; jobs: number; lastUseAt: number; lastOutputAt: number },
   now: number,
 ): number | undefined {
-  if (sprite.idleTimeoutS === 0 || sprite.leases > 0 || sprite.clients > 0) return undefined;
+  if (sprite.idleTimeoutS === 0 || sprite.leases > 0 || sprite.clients > 0 || sprite.jobs > 0) return undefined;
   return Math.max(0, Math.max(sprite.lastUseAt, sprite.lastOutputAt) + sprite.idleTimeoutS * 1000 - now);
 }
 
 /**
  * Puts a sprite to sleep when nobody used it for its idle time: one timer per awake sprite, none for sleeping ones.
- * Awake while: a client is attached, a lease is held, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
+ * Awake while: a client is attached, a job runs, a lease is held, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
  */
 export function watchIdle(
   actor: SpriteActor,

@@ -87,6 +87,6 @@ export interface SpriteService {
 
   /** Wakes the sprite if need be and holds it awake. */
   use(org: OrgRow, name: string, options?: { signal?: AbortSignal }): Promise<SpriteLease>;
-  /** Sessions without waking; undefined when the sprite is asleep and none can be running in memory. */
+  /** Sessions without waking; undefined when the sprite never ran. */
   peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined>;
 }

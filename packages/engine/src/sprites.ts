@@ -276,7 +276,7 @@ export class Sprites implements SpriteService {
 
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
     return this.#with(org, name, async (actor) =>
-      actor.row.lastState === 'new' || actor.row.lastState === 'disk' ? undefined : actor.sessions(),
+      actor.row.lastState === 'new' ? undefined : actor.sessions(),
     );
   }
 

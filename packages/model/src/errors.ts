@@ -14,6 +14,7 @@ export const errorTable = {
   sprite_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
   checkpoint_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
   session_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
+  job_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
   image_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
   method_not_allowed: { status: 405, exitCode: 1, retryable: false, fault: 'user' },
   name_taken: { status: 409, exitCode: 1, retryable: false, fault: 'user' },

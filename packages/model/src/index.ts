@@ -8,6 +8,7 @@ export * from './guest/frames.ts';
 export * from './api/sprite.ts';
 export * from './api/checkpoint.ts';
 export * from './api/session.ts';
+export * from './api/job.ts';
 export * from './api/duration.ts';
 export * from './api/exec.ts';
 export * from './api/host.ts';

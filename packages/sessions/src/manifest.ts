@@ -13,10 +13,24 @@ const sessionRequest = z.strictObject({
   tty: z.strictObject({ cols: z.int(), rows: z.int() }).nullable(),
   stdin: z.boolean(),
   maxRunAfterDisconnectMs: z.number().nonnegative().nullable(),
+  job: z
+    .strictObject({
+      input: z.string(),
+      timeoutMs: z.number().positive().nullable(),
+      idempotencyKey: z.string().nullable(),
+      notify: z.strictObject({ url: z.string(), secret: z.string() }).nullable(),
+    })
+    .optional(),
 }) satisfies z.ZodType<SessionRequest>;
 
 const sessionEnd = z.discriminatedUnion('how', [
-  z.strictObject({ how: z.literal('exited'), code: z.int(), signal: z.string().nullable(), at: z.iso.datetime() }),
+  z.strictObject({
+    how: z.literal('exited'),
+    code: z.int(),
+    signal: z.string().nullable(),
+    cause: z.enum(['timeout', 'kill']).optional(),
+    at: z.iso.datetime(),
+  }),
   z.strictObject({
     how: z.literal('not-started'),
     code: z.union([z.literal(126), z.literal(127)]),
@@ -36,6 +50,8 @@ const sessionManifest = z.strictObject({
   pid: z.int().nonnegative(),
   resolvedPath: z.string(),
   end: sessionEnd.optional(),
+  /** Somebody who wants to hear of a job's end is going to. */
+  notified: z.boolean().optional(),
   /** Input bytes taken, of one that has ended; of a running one the guest knows better. */
   inputOffset: z.int().nonnegative().optional(),
 });

@@ -57,8 +57,13 @@ export class SessionRecord {
     journal: Journal,
     options: { signal: AbortSignal; onLate: (error: unknown) => void },
   ): void {
-    this.#newest = this.#replace(manifest, journal, options);
+    this.#newest = this.#writeEnd(manifest, journal, options);
     this.#newest.catch(() => {}); // who waits for the record hears of it
+  }
+
+  /** Replaces the record of one that has ended; `newest` has resolved. */
+  replace(manifest: SessionManifest): Promise<void> {
+    return replaceManifest(this.#dir, manifest);
   }
 
   /** Makes the record durable against a loss of power. */
@@ -84,7 +89,7 @@ export class SessionRecord {
     this.#ownsDir = true;
   }
 
-  async #replace(
+  async #writeEnd(
     manifest: () => SessionManifest,
     journal: Journal,
     { signal, onLate }: { signal: AbortSignal; onLate: (error: unknown) => void },

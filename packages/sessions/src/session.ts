@@ -1,4 +1,12 @@
-import type { ProcessStream, Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
+import type {
+  JobOptions,
+  ProcessStream,
+  Session,
+  SessionEnd,
+  SessionEvent,
+  SessionRequest,
+  StopCause,
+} from '@sylph/engine';
 import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
 import { Countdown } from './countdown.ts';
 import { type Connection, follow } from './follow.ts';
@@ -9,7 +17,7 @@ import type { PumpTarget } from './pump.ts';
 import { Rate } from './rate.ts';
 import { SessionRecord } from './record.ts';
 
-/** Between the polite signal to a process whose clients are gone and SIGKILL, ms. */
+/** Between the polite signal to a process that is to end and SIGKILL, ms. */
 const killAfterMs = 10_000;
 
 /** What a session tells the sprite it belongs to. */
@@ -43,6 +51,8 @@ export class LiveSession implements Session, PumpTarget {
   readonly #host: SessionHost;
   readonly #rate = new Rate();
   readonly #unwatched: Countdown;
+  /** Of a job: runs while the guest answers. */
+  readonly #timeout: Countdown;
   readonly #settleEnded: (end: SessionEnd) => void;
   /** Resolves when the process runs, or ended without. */
   readonly #begun = Promise.withResolvers<void>();
@@ -53,6 +63,8 @@ export class LiveSession implements Session, PumpTarget {
   #following: Promise<void> = Promise.resolve();
   #stream: ProcessStream | undefined;
   #kill: NodeJS.Timeout | undefined;
+  #cause: StopCause | undefined;
+  #notified: boolean;
   #pid: number;
   #resolvedPath: string;
   #size: { cols: number; rows: number } | null;
@@ -72,19 +84,25 @@ export class LiveSession implements Session, PumpTarget {
     this.#resolvedPath = manifest.resolvedPath;
     this.#size = manifest.request.tty;
     this.#lastActivityMs = this.createdAt.getTime();
+    this.#notified = manifest.notified ?? false;
     this.input = new SessionInput({ origin: inputOrigin });
     journal.onFailed = (error) =>
       host.notice('a journal cannot be written; its process is held back until it can', {
         session: this.id,
         err: error,
       });
-    this.#unwatched = new Countdown(() => this.#endUnwatched());
+    this.#unwatched = new Countdown(() => this.#stopQuietly(this.request.tty === null ? 'TERM' : 'HUP'));
+    this.#timeout = new Countdown(() => this.#stopQuietly('TERM', 'timeout'));
     const { promise, resolve } = Promise.withResolvers<SessionEnd>();
     this.ended = promise;
     this.#settleEnded = resolve;
     this.#unwatched.hold();
+    this.#timeout.hold();
     if (manifest.end !== undefined) this.#conclude(manifest.end);
-    else this.#watch();
+    else {
+      this.#watch();
+      if (manifest.request.job !== undefined) this.#beginJob(manifest.request.job);
+    }
   }
 
   /** A session that is about to start. Its record is being written from now on: {@link created}. `dir` does not exist yet. */
@@ -154,6 +172,11 @@ export class LiveSession implements Session, PumpTarget {
     return this.#clients > 0 || this.journal.readers > 0;
   }
 
+  /** A job whose end somebody wants to hear of who has not. */
+  get wantsNotice(): boolean {
+    return !this.#notified && (this.request.job?.notify ?? null) !== null;
+  }
+
   /** The record as it is now. */
   get manifest(): SessionManifest {
     return {
@@ -164,6 +187,7 @@ export class LiveSession implements Session, PumpTarget {
       pid: this.#pid,
       resolvedPath: this.#resolvedPath,
       ...(this.#end === undefined ? {} : { end: this.#end }),
+      ...(this.#notified ? { notified: true } : {}),
       ...(this.#end === undefined || this.input.offset === undefined ? {} : { inputOffset: this.input.offset }),
     };
   }
@@ -180,7 +204,8 @@ export class LiveSession implements Session, PumpTarget {
   attach(): Disposable {
     this.#clients += 1;
     this.#unwatched.stop();
-    clearTimeout(this.#kill);
+    // A client that is back saves a session from being ended for want of clients, not from its time limit.
+    if (this.#cause === undefined) clearTimeout(this.#kill);
     this.#host.onClients(this);
     let attached = true;
     return {
@@ -232,6 +257,19 @@ export class LiveSession implements Session, PumpTarget {
     }
   }
 
+  async stop(signal: SignalName, cause: StopCause): Promise<void> {
+    const before = this.#cause;
+    // Its end may arrive ahead of the answer.
+    this.#cause = cause;
+    try {
+      await this.signal(signal);
+    } catch (error) {
+      this.#cause = before;
+      throw error;
+    }
+    if (this.#end === undefined) this.#killLater();
+  }
+
   /** Goes on over a connection; `stream` is the one that starts the process, none attaches where the journal ends. */
   connect(connection: Connection, stream?: ProcessStream): void {
     const own: Connection = {
@@ -240,18 +278,26 @@ export class LiveSession implements Session, PumpTarget {
     };
     this.#connection = own;
     this.#unwatched.release();
+    this.#timeout.release();
     this.#following = this.#follow(own, stream);
   }
 
   /** Resolves when nothing uses the connection any more; its signal has fired. */
   async disconnected(): Promise<void> {
     this.#unwatched.hold();
+    this.#timeout.hold();
     await this.#following;
   }
 
   /** Ends it without anybody knowing an exit code. No effect after its end. */
   lose(reason: string): void {
     this.#finish({ how: 'lost', reason, at: new Date().toISOString() });
+  }
+
+  /** It {@link wantsNotice} no more. */
+  async markNotified(): Promise<void> {
+    this.#notified = true;
+    await this.#record.replace(this.manifest);
   }
 
   /** Makes journal and record durable against a loss of power. */
@@ -284,6 +330,7 @@ export class LiveSession implements Session, PumpTarget {
     this.#closing.abort();
     this.#over.abort();
     this.#unwatched.stop();
+    this.#timeout.stop();
     clearTimeout(this.#kill);
     this.input.close();
     await this.#following;
@@ -322,7 +369,7 @@ export class LiveSession implements Session, PumpTarget {
 
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
-    this.#conclude(end);
+    this.#conclude(end.how === 'exited' && this.#cause !== undefined ? { ...end, cause: this.#cause } : end);
     this.#record.end(() => this.manifest, this.journal, {
       signal: this.#closing.signal,
       onLate: (error) =>
@@ -335,6 +382,7 @@ export class LiveSession implements Session, PumpTarget {
     this.#end = end;
     this.#over.abort();
     this.#unwatched.stop();
+    this.#timeout.stop();
     clearTimeout(this.#kill);
     this.input.close();
     this.journal.finish();
@@ -349,15 +397,32 @@ export class LiveSession implements Session, PumpTarget {
       this.#unwatched.start(maxRunAfterDisconnectMs);
   }
 
-  #endUnwatched(): void {
-    this.#signalQuietly(this.request.tty === null ? 'TERM' : 'HUP');
+  /** Gives a job its input, again from where the guest has it. */
+  #beginJob({ input, timeoutMs }: JobOptions): void {
+    if (timeoutMs !== null) this.#timeout.start(timeoutMs);
+    if (!this.request.stdin) return;
+    void this.input.placed.then(() => {
+      void this.input.write(Buffer.from(input).subarray(this.input.offset));
+      this.input.end();
+    });
+  }
+
+  /** As {@link stop}, with nobody to hear of a failure. */
+  #stopQuietly(signal: SignalName, cause?: StopCause): void {
+    this.#cause = cause;
+    this.#signalQuietly(signal);
+    this.#killLater();
+  }
+
+  #killLater(): void {
+    clearTimeout(this.#kill);
     this.#kill = setTimeout(() => this.#signalQuietly('KILL'), killAfterMs);
   }
 
   #signalQuietly(signal: SignalName): void {
     this.signal(signal).catch((error: unknown) => {
       if (this.#end === undefined)
-        this.#host.notice('a session nobody watches could not be signalled', { session: this.id, signal, err: error });
+        this.#host.notice('a session that is to end could not be signalled', { session: this.id, signal, err: error });
     });
   }
 }

@@ -274,7 +274,7 @@ test('activity counts clients and output; it is told at once, then at most every
   await using fixture = await SessionsFixture.create();
   const { guest, sessions } = await connected(fixture);
   const session = await sessions.start(request());
-  assert.deepEqual(sessions.activity(), { clients: 0, lastOutputAt: 0 });
+  assert.deepEqual(sessions.activity(), { clients: 0, jobs: 0, lastOutputAt: 0 });
   const calls = fixture.activityCalls;
   const client = session.attach();
   assert.equal(fixture.activityCalls, calls + 1);

@@ -1,7 +1,14 @@
 import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GuestChannel, ProcessStream, SessionPosition, SessionRequest, SpriteSessions } from '@sylph/engine';
+import type {
+  GuestChannel,
+  ProcessStream,
+  Session,
+  SessionPosition,
+  SessionRequest,
+  SpriteSessions,
+} from '@sylph/engine';
 import { type GuestProcess, type ProcessSpec, SylphError, isNoSpace, maxFramePayloadBytes } from '@sylph/model';
 import { EndedShelf } from './ended-shelf.ts';
 import { copySession, exportSession } from './export.ts';
@@ -13,6 +20,9 @@ import { Throttle } from './throttle.ts';
 
 /** Running sessions of one sprite. */
 const maxRunning = 1000;
+
+/** Ended jobs kept per sprite; beyond, the oldest go. */
+const maxEndedJobs = 1000;
 
 /** More output than any process can have made: what a hostile guest says must not become an offset. */
 const maxOffset = 2 ** 47;
@@ -37,6 +47,8 @@ export interface SpriteSessionsOptions {
   dir: string;
   nextId: () => Promise<string>;
   onActivity: () => void;
+  /** Takes note, durably, that somebody wants to hear of a job's end. Called once it is recorded, and again by a later daemon when this one died before it resolved. */
+  notify: (session: Session) => Promise<void>;
   log: SessionLog;
 }
 
@@ -45,6 +57,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   readonly #options: SpriteSessionsOptions;
   readonly #running = new Map<string, LiveSession>();
   readonly #ended = new EndedShelf<LiveSession>((session) => this.#discard(session));
+  /** Jobs that have ended, oldest first. */
+  readonly #endedJobs = new Map<string, LiveSession>();
   /** Replaced or over their time, with somebody still reading. */
   readonly #leaving = new Set<LiveSession>();
   readonly #activity: Throttle;
@@ -116,7 +130,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     // What can fail for want of space comes first: the present is still untouched.
     for (const { from, copy } of copies) await copySession(from, copy);
     for (const session of this.#running.values()) session.lose(reason);
-    for (const session of this.#ended.clear()) await this.#putAside(session);
+    const replaced = [...this.#ended.clear(), ...this.#takeJobs(copies.map(({ manifest }) => manifest.id))];
+    for (const session of replaced) await this.#putAside(session);
     // A removal under way goes by path and must not meet a new directory there.
     await Promise.all(this.#removals);
     for (const { manifest, copy } of copies) {
@@ -150,6 +165,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     } catch (error) {
       this.#running.delete(id);
       this.#ended.delete(id);
+      this.#endedJobs.delete(id);
       this.#discard(session);
       this.#forgetStrangers([{ id, exited: false }], connection);
       throw new SylphError(
@@ -166,20 +182,38 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   }
 
   get(id: string): LiveSession | undefined {
-    return this.#running.get(id) ?? this.#ended.get(id);
+    return this.#running.get(id) ?? this.#ended.get(id) ?? this.#endedJobs.get(id);
   }
 
-  activity(): { clients: number; lastOutputAt: number } {
+  jobs(): LiveSession[] {
+    return [...this.#endedJobs.values(), ...this.#running.values()].filter(isJob);
+  }
+
+  async removeJob(id: string): Promise<void> {
+    const running = this.#running.get(id);
+    if (running !== undefined && isJob(running))
+      throw new SylphError('illegal_state', `job ${id} runs`, { hint: 'Kill it first, or wait for its end.' });
+    const job = this.#endedJobs.get(id);
+    if (job === undefined) return;
+    this.#endedJobs.delete(id);
+    await this.#putAside(job);
+  }
+
+  activity(): { clients: number; jobs: number; lastOutputAt: number } {
     let clients = 0;
-    for (const session of this.#running.values()) clients += session.clients;
-    return { clients, lastOutputAt: this.#lastOutputAt };
+    let jobs = 0;
+    for (const session of this.#running.values()) {
+      clients += session.clients;
+      if (isJob(session)) jobs += 1;
+    }
+    return { clients, jobs, lastOutputAt: this.#lastOutputAt };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     await this.disconnect();
     this.#closed = true;
-    const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#leaving];
+    const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#endedJobs.values(), ...this.#leaving];
     await Promise.all(all.map((session) => session.close()));
     await Promise.all([...this.#background, ...this.#removals]);
     this.#activity.stop();
@@ -201,7 +235,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   onEnd(session: LiveSession): void {
     this.#running.delete(session.id);
-    this.#ended.add(session);
+    if (isJob(session)) this.#keepJob(session);
+    else this.#ended.add(session);
     if (session.end?.how !== 'lost') this.#track(this.#background, this.#forgetEnded(session));
     this.#activity.call();
   }
@@ -241,7 +276,47 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   async #load(found: Found): Promise<void> {
     const session = await LiveSession.recover(found.manifest, found.dir, this);
     if (session.end === undefined) this.#running.set(session.id, session);
+    else if (isJob(session)) this.#keepJob(session);
     else this.#ended.add(session, Math.max(0, Date.now() - Date.parse(session.end.at)));
+  }
+
+  /** Ended jobs of these ids leave. */
+  #takeJobs(ids: string[]): LiveSession[] {
+    return ids.flatMap((id) => {
+      const job = this.#endedJobs.get(id);
+      this.#endedJobs.delete(id);
+      return job ?? [];
+    });
+  }
+
+  #keepJob(session: LiveSession): void {
+    this.#endedJobs.set(session.id, session);
+    if (session.wantsNotice) this.#track(this.#background, this.#notify(session));
+    for (const job of this.#endedJobs.values()) {
+      if (this.#endedJobs.size <= maxEndedJobs) break;
+      this.#track(this.#background, this.#removeOldJob(job));
+    }
+  }
+
+  async #removeOldJob(job: LiveSession): Promise<void> {
+    try {
+      await this.removeJob(job.id);
+    } catch (error) {
+      this.notice('an old job could not be removed', { session: job.id, err: error });
+    }
+  }
+
+  async #notify(session: LiveSession): Promise<void> {
+    try {
+      await session.recorded;
+      // Taken back to where it still ran: that was no end.
+      if (this.#endedJobs.get(session.id) !== session) return;
+      await this.#options.notify(session);
+      await session.markNotified();
+    } catch (error) {
+      // Closed before it was recorded: it is told when the record is read anew.
+      if (!this.#closed) this.notice('the end of a job could not be told', { session: session.id, err: error });
+    }
   }
 
   #assertRoom(): Connection {
@@ -329,6 +404,10 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   #dirOf(id: string): string {
     return path.join(this.#options.dir, id);
   }
+}
+
+function isJob(session: Session): boolean {
+  return session.request.job !== undefined;
 }
 
 /** Throws `invalid_request` when it does not fit into the one frame it travels in. */

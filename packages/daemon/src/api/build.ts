@@ -13,6 +13,7 @@ import { execSocketRoutes } from './exec-socket.ts';
 import { healthRoutes } from './health.ts';
 import { hostRoutes } from './host.ts';
 import { Idempotency } from './idempotency.ts';
+import { jobRoutes } from './jobs.ts';
 import { readJsonBodies } from './json-body.ts';
 import { lifecycleRoutes } from './lifecycle.ts';
 import { LiveSet } from './live.ts';
@@ -31,6 +32,7 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   lifecycleRoutes,
   sessionRoutes,
   execSocketRoutes,
+  jobRoutes,
   checkpointRoutes,
   hostRoutes,
 ];

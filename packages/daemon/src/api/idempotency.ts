@@ -40,9 +40,8 @@ export class Idempotency {
     app.addHook('onClose', async () => clearInterval(timer));
   }
 
-  /** The body of the answer to a request, whose work is done at most once per key. */
-  async once<Body>(request: FastifyRequest, work: OnceOnly<Body>): Promise<Body> {
-    const key = keyOf(request);
+  /** The body of the answer to a request, whose work is done at most once per key, by default that of the header. */
+  async once<Body>(request: FastifyRequest, work: OnceOnly<Body>, key = idempotencyKeyOf(request)): Promise<Body> {
     if (key === undefined) return work.run();
     const hash = requestHash(request);
     const place = `${request.caller.org.id}/${key}`;
@@ -76,7 +75,8 @@ export class Idempotency {
   }
 }
 
-function keyOf({ headers }: FastifyRequest): string | undefined {
+/** Key of the header. Throws `invalid_request` for one that is none. */
+export function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
   const key = headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key))

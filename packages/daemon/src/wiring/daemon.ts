@@ -12,6 +12,8 @@ import { buildApi } from '../api/index.ts';
 import { parseFailpoints, parseListen, type Config } from '../config.ts';
 import { lockDataDir } from '../lock.ts';
 import { version } from '../version.ts';
+import { Deliveries } from '../webhooks/deliveries.ts';
+import { tellJobEnds } from '../webhooks/job-ends.ts';
 import { PoolCatalog } from './catalog.ts';
 import { hostInfo } from './host-info.ts';
 
@@ -61,13 +63,15 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     }),
   );
 
+  const deliveries = stack.use(new Deliveries({ repository, log, internalToo: config['webhook-targets'] === 'any' }));
+
   const deps: EngineDeps = {
     driver,
     store,
     channels: new ControlAndDataChannels(),
     network,
     repository,
-    keeper: new JournalKeeper({ log }),
+    keeper: new JournalKeeper({ log, notify: tellJobEnds(repository, deliveries) }),
     catalog,
     log,
     failpoints: new Failpoints(parseFailpoints(config.failpoints)),

@@ -76,6 +76,17 @@ export interface IdempotencyRow {
   createdAt: string;
 }
 
+/** A message about a job's end that has not reached its receiver yet. */
+export interface DeliveryRow {
+  id: string;
+  url: string;
+  /** Key that signs it. */
+  secret: string;
+  body: string;
+  attempts: number;
+  nextAttemptAt: string;
+}
+
 /**
  * Rows. The only place with SQL. Every write is durable when it returns (a power cut does not undo it). Callers serialize writes per sprite; different sprites may be written at once.
  * All lists are paged by the caller or bounded by nature; nothing scans all sprites on a request path.
@@ -126,6 +137,13 @@ export interface Repository extends AsyncDisposable {
     patch: Partial<Pick<CheckpointRow, 'damaged' | 'comment'>>,
   ): Promise<void>;
   removeCheckpoint(spriteId: SpriteId, id: CheckpointId): Promise<void>;
+
+  /** Once per id: a second one changes nothing. */
+  insertDelivery(row: DeliveryRow): Promise<void>;
+  /** Earliest first. */
+  nextDeliveries(limit: number): Promise<DeliveryRow[]>;
+  updateDelivery(id: string, patch: Pick<DeliveryRow, 'attempts' | 'nextAttemptAt'>): Promise<void>;
+  removeDelivery(id: string): Promise<void>;
 
   idempotent(orgId: string, key: string): Promise<IdempotencyRow | undefined>;
   insertIdempotent(row: IdempotencyRow): Promise<void>;

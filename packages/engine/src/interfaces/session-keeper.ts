@@ -7,6 +7,17 @@ export interface SessionPosition {
   endOffset: number;
 }
 
+/** What makes a session a background job: it holds its sprite awake until it ends, and is kept afterwards until somebody removes it. */
+export interface JobOptions {
+  /** Given to it at its start, followed by the end of input. */
+  input: string;
+  /** Awake time after which it gets TERM and later KILL; null = none. */
+  timeoutMs: number | null;
+  idempotencyKey: string | null;
+  /** Who hears of its end, and the key that signs it. */
+  notify: { url: string; secret: string } | null;
+}
+
 /** What to run in a session. `env` is complete. */
 export interface SessionRequest {
   argv: string[];
@@ -19,11 +30,15 @@ export interface SessionRequest {
   stdin: boolean;
   /** How long it may live after its last client vanished, ms; null = as long as it likes. */
   maxRunAfterDisconnectMs: number | null;
+  job?: JobOptions | undefined;
 }
+
+/** Why a process was ended from outside. */
+export type StopCause = 'timeout' | 'kill';
 
 /** How a session ended. `lost`: the VM died or was taken back; nobody knows an exit code, so none is given. `not-started`: exit code 126 or 127 with the reason. */
 export type SessionEnd =
-  | { how: 'exited'; code: number; signal: string | null; at: string }
+  | { how: 'exited'; code: number; signal: string | null; cause?: StopCause | undefined; at: string }
   | { how: 'not-started'; code: 126 | 127; reason: string; at: string }
   | { how: 'lost'; reason: string; at: string };
 
@@ -67,6 +82,8 @@ export interface Session {
   resize(size: { cols: number; rows: number }): void;
   /** Rejects with `session_exited` after its end. */
   signal(signal: SignalName): Promise<void>;
+  /** Ends it: the signal at once, KILL 10 s later. Rejects as {@link signal}. */
+  stop(signal: SignalName, cause: StopCause): Promise<void>;
 }
 
 /** The sessions of one sprite. */
@@ -79,7 +96,7 @@ export interface SpriteSessions extends AsyncDisposable {
   positions(): SessionPosition[];
   /** Writes the journals of these sessions, up to their positions, into `dir` (exists, empty). fsynced. */
   exportTo(dir: string, positions: readonly SessionPosition[]): Promise<void>;
-  /** Takes over the sessions of a snapshot in place of all present ones, whose clients are told `reason` and whose running ones end as lost. Call while disconnected. `dir` undefined: none. */
+  /** Takes over the sessions of a snapshot in place of all present ones, whose clients are told `reason` and whose running ones end as lost; ended jobs stay. Call while disconnected. `dir` undefined: none. */
   replaceFrom(dir: string | undefined, reason: string): Promise<void>;
   /** Running sessions end as lost. */
   lose(reason: string): Promise<void>;
@@ -87,10 +104,14 @@ export interface SpriteSessions extends AsyncDisposable {
   start(request: SessionRequest): Promise<Session>;
   /** Running sessions. */
   list(): Session[];
-  /** Running or recently ended. */
+  /** Running, recently ended, or an ended job. */
   get(id: string): Session | undefined;
-  /** Attached clients; last output; both for the idle rule. */
-  activity(): { clients: number; lastOutputAt: number };
+  /** Jobs, running and ended. */
+  jobs(): Session[];
+  /** Removes an ended job. Rejects with `illegal_state` while it runs; unknown ids are fine. */
+  removeJob(id: string): Promise<void>;
+  /** Attached clients, running jobs, last output: for the idle rule. */
+  activity(): { clients: number; jobs: number; lastOutputAt: number };
 }
 
 /** Keeps sessions. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
 import type {
   CheckpointRow,
+  DeliveryRow,
   IdempotencyRow,
   OrgRow,
   Repository,
@@ -128,6 +129,10 @@ export class MemoryRepository implements Repository {
   tokens = notOfTheEngine<TokenRow[]>;
   revokeToken = notOfTheEngine<boolean>;
   touchToken = notOfTheEngine;
+  insertDelivery = notOfTheEngine;
+  nextDeliveries = notOfTheEngine<DeliveryRow[]>;
+  updateDelivery = notOfTheEngine;
+  removeDelivery = notOfTheEngine;
   idempotent = notOfTheEngine<IdempotencyRow | undefined>;
   insertIdempotent = notOfTheEngine;
   pruneIdempotent = notOfTheEngine;

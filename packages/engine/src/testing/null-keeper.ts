@@ -27,7 +27,7 @@ export class NullKeeper implements SessionKeeper {
     if (this.opened.has(options.dir)) throw new Error(`${options.dir} is opened twice`);
     const sessions = new NullSessions(this.#files, options, () => this.opened.delete(options.dir));
     this.opened.set(options.dir, sessions);
-    return guarded('sessions', sessions, this.#gate, ['positions', 'list', 'get', 'activity']);
+    return guarded('sessions', sessions, this.#gate, ['positions', 'list', 'get', 'jobs', 'activity']);
   }
 }
 
@@ -35,6 +35,7 @@ export class NullKeeper implements SessionKeeper {
 export class NullSessions implements SpriteSessions {
   readonly dir: string;
   clients = 0;
+  runningJobs = 0;
   lastOutputAt = Number.NEGATIVE_INFINITY;
   readonly #files: MemoryFiles;
   readonly #nextId: () => Promise<string>;
@@ -127,8 +128,14 @@ export class NullSessions implements SpriteSessions {
     return undefined;
   }
 
-  activity(): { clients: number; lastOutputAt: number } {
-    return { clients: this.clients, lastOutputAt: this.lastOutputAt };
+  jobs(): Session[] {
+    return [];
+  }
+
+  async removeJob(): Promise<void> {}
+
+  activity(): { clients: number; jobs: number; lastOutputAt: number } {
+    return { clients: this.clients, jobs: this.runningJobs, lastOutputAt: this.lastOutputAt };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,8 @@ import { signalText } from './session.ts';
 /** Longest of one argument or one variable: what Linux takes (MAX_ARG_STRLEN), less the final NUL. */
 const maxArgumentBytes = 131_071;
 
-const text = z
+/** An argument, or a variable with its value. */
+export const argumentText = z
   .string()
   .max(maxArgumentBytes)
   .refine((value) => !value.includes('\0'), 'holds a NUL byte');
@@ -18,16 +19,16 @@ const repeated = <Item extends z.ZodType<string, string>>(item: Item) =>
 const flag = z.union([z.literal('').transform(() => true), z.stringbool()]).optional();
 
 /** `NAME=value`. */
-const assignment = text.refine((value) => value.indexOf('=') > 0, 'is to be NAME=value');
+const assignment = argumentText.refine((value) => value.indexOf('=') > 0, 'is to be NAME=value');
 
 const terminalSide = z.coerce.number('is to be a number').int().min(1).max(65_535).optional();
 
 /** Query of `POST …/exec`, and what its WebSocket form shares with it. */
 export const httpExecQuery = z.object({
-  cmd: repeated(text).meta({
+  cmd: repeated(argumentText).meta({
     description: 'Argument vector, one parameter an argument; the first is the name of the program',
   }),
-  path: text.optional().meta({ description: 'Program to run when it is not the first `cmd`' }),
+  path: argumentText.optional().meta({ description: 'Program to run when it is not the first `cmd`' }),
   env: repeated(assignment).meta({
     description:
       'NAME=value over the defaults (HOME, USER, LOGNAME, SHELL, PATH, LANG, TERM for a terminal) and the environment of the sprite',

@@ -6,7 +6,10 @@ import { request } from './fixture.ts';
 
 const [data = '', control = '', dir = '', firstId = '1', ...argv] = process.argv.slice(2);
 let lastId = Number(firstId) - 1;
-const sessions = await new JournalKeeper({ log: { warn: (_fields, message) => console.error(message) } }).open({
+const sessions = await new JournalKeeper({
+  log: { warn: (_fields, message) => console.error(message) },
+  notify: async () => {},
+}).open({
   spriteId: 'sprite',
   dir,
   nextId: async () => String(++lastId),

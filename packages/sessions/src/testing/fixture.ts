@@ -26,6 +26,9 @@ export function request(argv: string[] = ['cat'], more: Partial<SessionRequest> 
 export class SessionsFixture implements AsyncDisposable {
   readonly dir: string;
   readonly notices: string[] = [];
+  /** Jobs whose end was told; called before it counts as told. */
+  readonly told: string[] = [];
+  onTell: (session: Session) => Promise<void> = async () => {};
   activityCalls = 0;
   #nextId: number;
   #crashes = 0;
@@ -58,6 +61,10 @@ export class SessionsFixture implements AsyncDisposable {
       dir: path.join(this.dir, options.name ?? this.#directory),
       nextId: async () => String(this.#nextId++),
       onActivity: () => (this.activityCalls += 1),
+      notify: async (session) => {
+        this.told.push(session.id);
+        await this.onTell(session);
+      },
       log: { warn: (_fields, message) => this.notices.push(message) },
     });
     this.#open.push(sessions);

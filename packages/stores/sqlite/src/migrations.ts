@@ -109,6 +109,21 @@ const migrations: readonly Migration[] = [
       create index idempotency_by_age on idempotency (created_at);
     `,
   },
+  {
+    version: 2,
+    name: 'messages about jobs',
+    sql: `
+      create table deliveries (
+        id text primary key,
+        url text not null,
+        secret text not null,
+        body text not null,
+        attempts integer not null,
+        next_attempt_at text not null
+      ) strict;
+      create index deliveries_by_time on deliveries (next_attempt_at);
+    `,
+  },
 ];
 
 /** Version a database has after {@link migrate}. */

@@ -318,6 +318,20 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
       await assert.rejects(repository.insertCheckpoint(checkpointOf(id, 'v9')));
     });
 
+    it('keeps each message once, earliest first, until it is removed', async () => {
+      await using repository = await open();
+      const row = { id: 'a', url: 'https://example.com', secret: 's', body: '{}', attempts: 0, nextAttemptAt: at(50) };
+      await repository.insertDelivery(row);
+      await repository.insertDelivery({ ...row, body: 'another' });
+      const earlier = { ...row, id: 'b', nextAttemptAt: at(10) };
+      await repository.insertDelivery(earlier);
+      assert.deepEqual(await repository.nextDeliveries(2), [earlier, row]);
+      await repository.updateDelivery('b', { attempts: 1, nextAttemptAt: at(90) });
+      assert.deepEqual(await repository.nextDeliveries(1), [row]);
+      await repository.removeDelivery('a');
+      assert.deepEqual(await repository.nextDeliveries(2), [{ ...earlier, attempts: 1, nextAttemptAt: at(90) }]);
+    });
+
     it('keeps one answer per key and organization, the last written, and drops old ones', async () => {
       await using repository = await open();
       const org = await repository.ensureOrg('acme');

@@ -1,4 +1,4 @@
-import type { CheckpointRow, IdempotencyRow, OrgRow, SpriteRow, TokenRow } from '@sylph/engine';
+import type { CheckpointRow, DeliveryRow, IdempotencyRow, OrgRow, SpriteRow, TokenRow } from '@sylph/engine';
 import { checkpointId, environment, spriteId, startReport, vmShape } from '@sylph/model';
 import type { Generated } from 'kysely';
 import * as z from 'zod';
@@ -78,6 +78,15 @@ const idempotencyRow = z.object({
   createdAt: z.string(),
 });
 
+const deliveryRow = z.object({
+  id: z.string(),
+  url: z.string(),
+  secret: z.string(),
+  body: z.string(),
+  attempts: z.int(),
+  nextAttemptAt: z.string(),
+});
+
 /** Tables as Kysely sees them: what SQLite holds, in camel case. */
 export interface Tables {
   orgs: z.input<typeof orgRow>;
@@ -86,6 +95,7 @@ export interface Tables {
   spriteCounts: { orgId: string; lastState: SpriteRow['lastState']; amount: number };
   checkpoints: z.input<typeof checkpointRow> & { ordinal: Generated<number> };
   idempotency: z.input<typeof idempotencyRow>;
+  deliveries: z.input<typeof deliveryRow>;
 }
 
 /**
@@ -101,6 +111,7 @@ export const rows = {
   toCheckpoint: (row: CheckpointRow): z.input<typeof checkpointRow> => checkpointRow.encode(row),
   toCheckpointPatch: (patch: Partial<CheckpointRow>): Partial<z.input<typeof checkpointRow>> =>
     defined(checkpointRow.partial().encode(patch)),
+  delivery: (row: Tables['deliveries']): DeliveryRow => deliveryRow.parse(row),
   idempotency: (row: Tables['idempotency']): IdempotencyRow => idempotencyRow.parse(row),
 };
 

@@ -1,7 +1,15 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import type { CheckpointRow, IdempotencyRow, OrgRow, Repository, SpriteRow, TokenRow } from '@sylph/engine';
+import type {
+  CheckpointRow,
+  DeliveryRow,
+  IdempotencyRow,
+  OrgRow,
+  Repository,
+  SpriteRow,
+  TokenRow,
+} from '@sylph/engine';
 import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
 import { CamelCasePlugin, Kysely, sql } from 'kysely';
 import { isDuplicate, translate } from './failures.ts';
@@ -304,6 +312,35 @@ class SqliteRepository implements Repository {
         .where('key', '=', key)
         .executeTakeFirst();
       return row && rows.idempotency(row);
+    });
+  }
+
+  insertDelivery(row: DeliveryRow): Promise<void> {
+    return run(async () => {
+      await this.#db
+        .insertInto('deliveries')
+        .values(row)
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .execute();
+    });
+  }
+
+  nextDeliveries(limit: number): Promise<DeliveryRow[]> {
+    return run(async () => {
+      const found = await this.#db.selectFrom('deliveries').selectAll().orderBy('nextAttemptAt').limit(limit).execute();
+      return found.map(rows.delivery);
+    });
+  }
+
+  updateDelivery(id: string, patch: Pick<DeliveryRow, 'attempts' | 'nextAttemptAt'>): Promise<void> {
+    return run(async () => {
+      await this.#db.updateTable('deliveries').set(patch).where('id', '=', id).execute();
+    });
+  }
+
+  removeDelivery(id: string): Promise<void> {
+    return run(async () => {
+      await this.#db.deleteFrom('deliveries').where('id', '=', id).execute();
     });
   }
 

@@ -48,7 +48,7 @@ export class AgentService extends FakeService implements AsyncDisposable {
     });
     await channel.open({ deadlineMs });
     let nextId = 1;
-    const keeper = new JournalKeeper({ log: { warn: () => {} } });
+    const keeper = new JournalKeeper({ log: { warn: () => {} }, notify: async () => {} });
     const sessions = await keeper.open({
       spriteId: 'one',
       dir: join(dir, 'sessions'),

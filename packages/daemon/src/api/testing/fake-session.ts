@@ -1,4 +1,4 @@
-import type { Session, SessionEnd, SessionEvent, SessionRequest } from '@sylph/engine';
+import type { Session, SessionEnd, SessionEvent, SessionRequest, StopCause } from '@sylph/engine';
 import { SylphError, type SignalName } from '@sylph/model';
 
 /** A session whose output, input and end a test writes and reads. */
@@ -112,6 +112,11 @@ export class FakeSession implements Session {
     if (this.end !== undefined) throw new SylphError('session_exited', `session ${this.id} has exited`);
     this.received.push(`<${signal}>`);
     this.onSignal(signal);
+  }
+
+  async stop(signal: SignalName, cause: StopCause): Promise<void> {
+    this.received.push(`<${cause}>`);
+    await this.signal(signal);
   }
 
   #push(event: SessionEvent): void {

@@ -217,8 +217,8 @@ export class TestSocket {
 export const stdin = (text: string): Buffer => Buffer.concat([Buffer.from([0]), Buffer.from(text)]);
 
 /** Resolves once `test` holds, looked at every few milliseconds; rejects after 5 s. */
-export async function eventually(test: () => boolean): Promise<void> {
-  for (let waitedMs = 0; !test(); waitedMs += 5) {
+export async function eventually(test: () => boolean | Promise<boolean>): Promise<void> {
+  for (let waitedMs = 0; !(await test()); waitedMs += 5) {
     if (waitedMs > 5_000) throw new Error('it did not happen');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

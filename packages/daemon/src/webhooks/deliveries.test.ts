@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { Repository } from '@sylph/engine';
+import { openSqliteRepository } from '@sylph/store-sqlite';
+import { pino } from 'pino';
+import { eventually } from '../api/testing/fixture.ts';
+import { isPublicAddress } from './addresses.ts';
+import { Deliveries } from './deliveries.ts';
+import { newSecret, signedHeaders } from './sign.ts';
+
+interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** A receiver of messages and a database to send from. Dispose it. */
+class Fixture implements AsyncDisposable {
+  readonly received: Received[] = [];
+  readonly repository: Repository;
+  readonly log: string[] = [];
+  /** How the receiver answers. */
+  answer: (response: ServerResponse) => void = (response) => void response.writeHead(204).end();
+  readonly #dir: string;
+  readonly #server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      this.received.push({ headers: request.headers, body });
+      this.answer(response);
+    });
+  });
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+    this.repository = openSqliteRepository(join(dir, 'sylph.db'));
+  }
+
+  static async open(): Promise<Fixture> {
+    const fixture = new Fixture(await mkdtemp(join(tmpdir(), 'sylph-webhooks-')));
+    await new Promise<void>((resolve) => void fixture.#server.listen(0, '127.0.0.1', resolve));
+    return fixture;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/hook`;
+  }
+
+  deliveries(options: { internalToo?: boolean; pausesMs?: number[] } = {}): Deliveries {
+    const log = pino({ level: 'debug' }, { write: (line: string) => void this.log.push(line) });
+    return new Deliveries({ repository: this.repository, log, internalToo: true, ...options });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.repository[Symbol.asyncDispose]();
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await rm(this.#dir, { recursive: true });
+  }
+}
+
+const message = { id: 'job-1', secret: 'a secret of sixteen', body: '{"type":"job.ended"}' };
+
+describe('webhooks', () => {
+  it('are signed as the Standard Webhooks specification says', () => {
+    // The example of the specification's own libraries.
+    const signed = signedHeaders(
+      {
+        id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+        secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+        body: '{"test": 2432232314}',
+      },
+      new Date(1614265330_000),
+    );
+    assert.equal(signed['webhook-signature'], 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=');
+    assert.match(newSecret(), /^whsec_[A-Za-z0-9+/]{32}$/);
+  });
+
+  it('reach their receiver once, with a signature he can check', async () => {
+    await using fixture = await Fixture.open();
+    await using deliveries = fixture.deliveries();
+    await deliveries.add({ ...message, url: fixture.url });
+    await eventually(() => fixture.received.length === 1);
+    const { headers, body } = fixture.received[0] as Received;
+    const signature = createHmac('sha256', message.secret)
+      .update(`job-1.${String(headers['webhook-timestamp'])}.${body}`)
+      .digest('base64');
+    assert.equal(headers['webhook-signature'], `v1,${signature}`);
+    assert.equal(headers['webhook-id'], 'job-1');
+    assert.equal(body, message.body);
+    await eventually(async () => (await fixture.repository.nextDeliveries(1)).length === 0);
+    assert.equal(fixture.received.length, 1);
+  });
+
+  it('are tried again after failures, also by the next daemon, and given up in the end', async () => {
+    await using fixture = await Fixture.open();
+    fixture.answer = (response) => void response.writeHead(500).end();
+    {
+      await using deliveries = fixture.deliveries({ pausesMs: [10, 100_000] });
+      await deliveries.add({ ...message, url: fixture.url });
+      await deliveries.add({ ...message, url: fixture.url });
+      await eventually(() => fixture.received.length === 2);
+      await eventually(async () => (await fixture.repository.nextDeliveries(1))[0]?.attempts === 2);
+    }
+    await fixture.repository.updateDelivery('job-1', { attempts: 1, nextAttemptAt: new Date().toISOString() });
+    await using _next = fixture.deliveries({ pausesMs: [10, 10] });
+    await eventually(async () => (await fixture.repository.nextDeliveries(1)).length === 0);
+    assert.equal(fixture.received.length, 4);
+    assert.ok(fixture.log.some((line) => line.includes('webhook given up')));
+  });
+
+  it('follow no redirect and wait for no answer without end', async () => {
+    await using fixture = await Fixture.open();
+    fixture.answer = (response) => void response.writeHead(302, { location: fixture.url }).end();
+    await using deliveries = fixture.deliveries({ pausesMs: [] });
+    await deliveries.add({ ...message, url: fixture.url });
+    await eventually(async () => (await fixture.repository.nextDeliveries(1)).length === 0);
+    assert.equal(fixture.received.length, 1);
+    fixture.answer = (response) => void response.writeHead(200).write('and so on');
+    await deliveries.add({ ...message, id: 'job-2', url: fixture.url });
+    await eventually(() => fixture.log.some((line) => line.includes('webhook delivered')));
+  });
+
+  it('do not go to the host itself or its private networks', async () => {
+    await using fixture = await Fixture.open();
+    await using deliveries = fixture.deliveries({ internalToo: false, pausesMs: [] });
+    const { port } = new URL(fixture.url);
+    const urls = ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '0x7f.1', '2130706433', '0.0.0.0'].map(
+      (host) => `http://${host}:${port}/hook`,
+    );
+    for (const [index, url] of urls.entries()) await deliveries.add({ ...message, id: `job-${index}`, url });
+    await eventually(async () => (await fixture.repository.nextDeliveries(1)).length === 0);
+    assert.deepEqual(fixture.received, []);
+  });
+
+  it('know public addresses from others', () => {
+    for (const address of ['1.1.1.1', '8.8.8.8', '172.15.0.1', '172.32.0.1', '100.63.0.1', '2606:4700::1111'])
+      assert.equal(isPublicAddress(address), true, address);
+    for (const address of [
+      ...['0.0.0.0', '10.1.2.3', '100.64.0.1', '127.8.8.8', '169.254.169.254', '172.16.0.1', '172.31.255.255'],
+      ...['192.168.1.1', '224.0.0.1', '240.0.0.1', '255.255.255.255', '198.18.0.1', 'nonsense', ''],
+      ...['::', '::1', '::ffff:8.8.8.8', '64:ff9b::808:808', 'fe80::1', 'fc00::1', 'fd00:ec2::254', 'ff02::1'],
+      ...['2001::1', '2001:db8::1', '2002:7f00:1::', '4000::1', '8000::1'],
+    ])
+      assert.equal(isPublicAddress(address), false, address);
+  });
+});
