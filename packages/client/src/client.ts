@@ -6,6 +6,7 @@ import { httpExec, type HttpExec } from './exec/http.ts';
 import { commandQuery, execQuery, type AttachRequest, type CommandRequest, type ExecRequest } from './exec/request.ts';
 import { ExecSession } from './exec/session.ts';
 import { Http, segment } from './http.ts';
+import { Jobs } from './jobs.ts';
 import { resolveOptions, type ClientOptions } from './options.ts';
 import { Sessions } from './sessions.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
@@ -25,6 +26,7 @@ export class SylphClient {
   readonly sprites: Sprites;
   readonly checkpoints: Checkpoints;
   readonly sessions: Sessions;
+  readonly jobs: Jobs;
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
@@ -32,6 +34,7 @@ export class SylphClient {
     this.sprites = new Sprites(this.#http);
     this.checkpoints = new Checkpoints(this.#http);
     this.sessions = new Sessions(this.#http);
+    this.jobs = new Jobs(this.#http);
   }
 
   get baseUrl(): string {

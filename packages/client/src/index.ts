@@ -1,5 +1,6 @@
 export { SylphClient, type InputSource } from './client.ts';
 export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
+export type { JobOutput, JobRequest } from './jobs.ts';
 export { createdId } from './checkpoints.ts';
 export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';
 export type { CallOptions, CheckResult, RepeatableOptions, RestartResult } from './sprites.ts';

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { text } from 'node:stream/consumers';
 import { collect, type CommandResult, type ExecRequest } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -31,6 +33,13 @@ export const exec = command({
     ...commandOptions,
     tty: { kind: 'flag', short: 't', description: 'run it in a terminal' },
     stdin: { kind: 'off', description: 'give the command no input' },
+    background: { kind: 'flag', description: 'start a job and come back at once; `sylph jobs` looks after it' },
+    timeout: { kind: 'integer', placeholder: 'SECONDS', description: 'with --background: end it after so long' },
+    notify: {
+      kind: 'text',
+      placeholder: 'URL',
+      description: 'with --background: gets a signed POST when it has ended',
+    },
     httpPost: { kind: 'flag', description: 'use one HTTP request instead of a WebSocket' },
   },
   async run(context, args, options) {
@@ -42,6 +51,13 @@ export const exec = command({
       stdin: options.stdin,
       ...(options.tty ? { tty: terminalSize() } : {}),
     };
+    if (options.background) {
+      if (options.tty || options.httpPost)
+        throw usageError('--background excludes --tty and --http-post', 'a job has no terminal');
+      return background(context, sprite, request, options);
+    }
+    if (options.timeout !== undefined || options.notify !== undefined)
+      throw usageError('--timeout and --notify go with --background', 'add --background');
     if (options.tty && options.httpPost)
       throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
     if (options.tty && context.out.json)
@@ -89,6 +105,34 @@ export const console = command({
     });
   },
 });
+
+/** Starts a job. Input comes from a pipe or file, read to its end; a terminal's is not waited for. */
+async function background(
+  context: Context,
+  sprite: string,
+  { cmd, env, dir, stdin }: ExecRequest,
+  options: { timeout: number | undefined; notify: string | undefined },
+): Promise<void> {
+  const client = await context.client();
+  const input =
+    stdin === true && !process.stdin.isTTY
+      ? await context.out.waiting('reading the input; --no-stdin gives none', () => text(process.stdin))
+      : undefined;
+  const job = await context.out.waiting(`waiting for ${sprite} to wake`, () =>
+    client.jobs.start(sprite, {
+      cmd,
+      env,
+      dir,
+      stdin: input,
+      timeoutMs: options.timeout === undefined ? undefined : options.timeout * 1000,
+      idempotencyKey: randomUUID(),
+      notify: options.notify === undefined ? undefined : { url: options.notify },
+    }),
+  );
+  await context.out.result(job, () => `${job.id}\n`);
+  context.out.note(`job ${job.id} runs in ${sprite}; see: sylph jobs logs -f ${job.id} -s ${sprite}`);
+  if (job.notify_secret !== undefined) context.out.note(`key of its signature: ${job.notify_secret}`);
+}
 
 async function httpPost(context: Context, sprite: string, request: ExecRequest): Promise<number> {
   const client = await context.client();

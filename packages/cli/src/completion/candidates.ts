@@ -113,7 +113,7 @@ function takesValue(spec: OptionSpec): boolean {
 async function lookUp(
   context: Context,
   place: Place,
-  kind: 'sprite' | 'checkpoint' | 'session' | 'shell',
+  kind: 'sprite' | 'checkpoint' | 'session' | 'job' | 'shell',
 ): Promise<Candidate[]> {
   if (kind === 'shell') return ['bash', 'zsh', 'fish'].map((value) => ({ value, description: '' }));
   for (const key of ['url', 'org', 'sprite'] as const) context.target[key] = place.said.get(key) ?? context.target[key];
@@ -130,6 +130,11 @@ async function lookUp(
         return (await client.checkpoints.list(await context.sprite(), { signal }))
           .filter(({ id }) => id !== 'Current')
           .map(({ id, comment }) => ({ value: id, description: comment.replace(/\s+/g, ' ') }));
+      case 'job':
+        return (await client.jobs.list(await context.sprite(), { signal })).map(({ id, cmd }) => ({
+          value: id,
+          description: cmd.join(' '),
+        }));
       case 'session':
         return (await client.sessions.list(await context.sprite(), { signal })).map(({ id, command }) => ({
           value: id,

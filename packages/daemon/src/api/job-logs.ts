@@ -16,6 +16,8 @@ interface Wanted {
   query: z.output<typeof jobLogsQuery>;
   /** The job as it is when asked. */
   answer: () => Job;
+  /** A quiet stream of lines gets one after so long, ms. */
+  keepAliveMs: number;
 }
 
 /** Answers with the output of a job. Throws `invalid_request` for an offset beyond it. */
@@ -23,7 +25,7 @@ export async function sendLogs(
   request: FastifyRequest,
   reply: FastifyReply,
   place: Place,
-  { session, query, answer }: Wanted,
+  { session, query, answer, keepAliveMs }: Wanted,
 ): Promise<void> {
   const { offset = 0, follow = false, stream } = query;
   if (offset > session.endOffset) {
@@ -38,6 +40,10 @@ export async function sendLogs(
     'content-type': asLines ? 'application/x-ndjson' : 'application/octet-stream',
   });
   try {
+    // A client gives up a stream that says nothing for too long.
+    using _beat = asLines
+      ? flowing.beat(`${JSON.stringify({ type: 'heartbeat' } satisfies JobLogLine)}\n`, keepAliveMs)
+      : undefined;
     const until = follow || session.end !== undefined ? Infinity : session.endOffset;
     for await (const event of logEvents(session, offset, until, gone)) {
       if (event.type === 'output' && stream !== undefined && event.stream !== stream) continue;

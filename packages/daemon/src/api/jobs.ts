@@ -126,6 +126,7 @@ export const jobRoutes =
           session,
           query: request.query,
           answer: () => jobAnswer(session, name),
+          keepAliveMs: deps.limits.keepAliveMs,
         });
       },
     });

@@ -114,6 +114,7 @@ export const jobLogLine = z
       encoding: z.literal('base64').optional(),
     }),
     z.strictObject({ type: z.literal('dropped'), from: z.int(), to: z.int() }),
+    z.strictObject({ type: z.literal('heartbeat') }),
     z.strictObject({ type: z.literal('end'), offset: z.int(), job }),
   ])
   .meta({ id: 'JobLogLine' });
