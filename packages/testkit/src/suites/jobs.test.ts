@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { SylphClient } from '@sylph/client';
+import { Api } from '../api.ts';
+import { TestDaemon, vmsBelow } from '../daemon.ts';
+import { checkLeaks } from '../leaks.ts';
+import { until } from '../shell.ts';
+
+checkLeaks();
+
+/** Counts up until it is told to end; its output tells whether a line was lost or repeated. */
+const counting = 'i=0; while ! [ -e /tmp/end ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 7';
+
+test('a job goes on while its daemon dies, while it is followed, and with its sprite through sleep and restore', async () => {
+  const told: string[] = [];
+  const receiver = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      told.push(body);
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise<void>((resolve) => void receiver.listen(0, '127.0.0.1', resolve));
+  const settings = { 'webhook-targets': 'any' };
+  try {
+    const first = await TestDaemon.start({ settings });
+    const start = new SylphClient({ baseUrl: first.url, token: first.token });
+    await new Api(first).create('jobs');
+    const { id } = await start.jobs.start('jobs', {
+      cmd: ['sh', '-c', counting],
+      notify: { url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/` },
+    });
+    await until('its first output', async () => (await start.jobs.get('jobs', id)).output_bytes > 4);
+
+    await using daemon = await first.restart('kill', { settings });
+    const api = new Api(daemon);
+    const { jobs } = new SylphClient({ baseUrl: daemon.url, token: daemon.token });
+    assert.equal((await jobs.get('jobs', id)).state, 'running');
+    const checkpoint = await api.checkpoint('jobs');
+    const at = (await jobs.get('jobs', id)).output_bytes;
+
+    await api.ok('POST', '/v1/sprites/jobs/suspend');
+    assert.deepEqual(await vmsBelow(daemon.dataDir), []);
+    const asleep = await jobs.get('jobs', id);
+    assert.equal(asleep.state, 'running', 'it sleeps with its sprite');
+    assert.equal((await api.ok('GET', '/v1/sprites/jobs')).status, 'warm', 'looking wakes nothing');
+    const late = await jobs.start('jobs', { cmd: ['sleep', '1000'] });
+    await until('more output', async () => (await jobs.get('jobs', id)).output_bytes > asleep.output_bytes);
+
+    await api.restore('jobs', checkpoint);
+    assert.equal((await jobs.get('jobs', late.id)).state, 'lost');
+    assert.equal((await jobs.get('jobs', id)).state, 'running');
+    await until('output after the restore', async () => (await jobs.get('jobs', id)).output_bytes > at);
+    await api.text('jobs', 'touch /tmp/end');
+    const ended = await jobs.wait('jobs', id);
+    assert.deepEqual([ended.state, ended.exit_code], ['failed', 7]);
+    let output = '';
+    for await (const each of jobs.logs('jobs', id))
+      if (each.type !== 'dropped') output += new TextDecoder().decode(each.bytes);
+    const lines = output.trimEnd().split('\n').map(Number);
+    assert.deepEqual(
+      lines,
+      lines.map((_, index) => index + 1),
+    );
+    await until('the message', () => told.length > 0);
+    assert.deepEqual(JSON.parse(told[0] ?? '').job, ended);
+    assert.equal(told.length, 1);
+  } finally {
+    receiver.closeAllConnections();
+    receiver.close();
+  }
+});
+
+test('a job keeps its sprite awake until it ends, and no longer', async () => {
+  await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '1' } });
+  const api = new Api(daemon);
+  const { jobs } = new SylphClient({ baseUrl: daemon.url, token: daemon.token });
+  await api.ok('POST', '/v1/sprites', { name: 'busy', config: { ram_mb: 512 } });
+  const { id } = await jobs.start('busy', { cmd: ['sh', '-c', 'cat; sleep 6'], stdin: 'the input' });
+  await until('the output', async () => (await jobs.get('busy', id)).output_bytes === 9);
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  assert.equal((await api.ok('GET', '/v1/sprites/busy')).status, 'running');
+  assert.equal((await jobs.wait('busy', id)).state, 'succeeded');
+  await until('it to sleep', async () => (await api.ok('GET', '/v1/sprites/busy')).status === 'warm');
+  assert.equal((await jobs.list('busy')).length, 1);
+});
