@@ -13,10 +13,17 @@ import (
 const maxRequestBytes = 4 << 10
 
 // api answers the data port. Paths are matched by hand: the standard multiplexer is much cold code for nine routes.
-type api struct{ table *table }
+type api struct {
+	table   *table
+	tunnels tunnels
+}
 
 func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Date"] = nil // the host knows the time better
+	if r.Method == http.MethodConnect {
+		s.tunnels.serve(w, r)
+		return
+	}
 	switch path := r.URL.Path; path {
 	case "/v1/processes":
 		switch r.Method {

@@ -16,8 +16,12 @@ const (
 	syncLimitBytes = 8 << 20
 	// connReadBytes is read at once, so that a small frame's header and payload cost one call.
 	connReadBytes = 8 << 10
-	// maxStreams leaves room for the host's small requests beside a stream for each of a sprite's 1,000 sessions.
-	maxStreams = 1100
+	// maxStreams leaves room for the host's small requests beside a stream for each of a sprite's 1,000 sessions and each of its tunnels.
+	maxStreams = 1100 + maxTunnels
+	// streamBufferBytes is what a stream may hold that nobody takes. A daemon has at most half of it of a process's input under way.
+	streamBufferBytes = 1 << 20
+	// connBufferBytes is no bound of its own: services of the guest that take nothing must not hold up the input of other streams.
+	connBufferBytes = 1 << 30
 )
 
 var errNoNonce = errors.New("no nonce within 8 MiB")
@@ -48,7 +52,7 @@ func newDataPort(l link, handler http.Handler) *dataPort {
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{Handler: handler, Protocols: protocols, HTTP2: &http.HTTP2Config{
 		MaxConcurrentStreams: maxStreams, MaxReadFrameSize: 1 << 20,
-		MaxReceiveBufferPerConnection: 16 << 20, MaxReceiveBufferPerStream: 4 << 20}}
+		MaxReceiveBufferPerConnection: connBufferBytes, MaxReceiveBufferPerStream: streamBufferBytes}}
 	go func() { logf("data server ended: %v", server.Serve(d)) }()
 	return d
 }

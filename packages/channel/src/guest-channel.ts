@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type http2 from 'node:http2';
-import type { GuestChannel, GuestHello, ProcessStream } from '@sylph/engine';
+import type { GuestChannel, GuestConnection, GuestHello, ProcessStream } from '@sylph/engine';
 import {
   type ControlReply,
   type ControlRequest,
+  type GuestPortLine,
   type GuestProcess,
   type GuestStats,
   type ProcessSpec,
@@ -19,9 +20,11 @@ import type { ControlPort } from './control-port.ts';
 import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, refused, textOf } from './failure.ts';
+import { connectThrough } from './guest-connection.ts';
 import { readHello } from './hello.ts';
 import { parseJson, request } from './json-request.ts';
 import { exchangeNonce } from './nonce.ts';
+import { readPortWatch } from './port-watch.ts';
 import { HttpProcessStream } from './process-stream.ts';
 import { connectWhenListening } from './unix-socket.ts';
 
@@ -30,6 +33,9 @@ const unheard: GuestHello = { version: guestWireVersion, agent: '', kernel: '', 
 
 /** Deadline of the small requests that have none of their caller's, ms. */
 const requestDeadlineMs = 15_000;
+
+/** Deadline of a connection inside the guest, ms: the agent gives up after 10 s and says why. */
+const dialDeadlineMs = 12_000;
 
 /** {@link GuestChannel} over a connected control port, and the path of the data port. Owns both. */
 export class PortsChannel implements GuestChannel {
@@ -122,6 +128,19 @@ export class PortsChannel implements GuestChannel {
     } catch (error) {
       if (!isUnknownProcess(error)) throw error;
     }
+  }
+
+  dial(target: { host: string; port: number }, options: { signal: AbortSignal }): Promise<GuestConnection> {
+    return withDeadline(
+      'a connection inside',
+      dialDeadlineMs,
+      async (signal) => connectThrough(this.#usableSession(), target, signal),
+      options.signal,
+    );
+  }
+
+  watchPorts({ signal }: { signal: AbortSignal }): AsyncIterable<GuestPortLine> {
+    return readPortWatch(this.#usableSession(), signal);
   }
 
   async close(): Promise<void> {

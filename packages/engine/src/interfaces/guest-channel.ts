@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream';
 import type {
   ExitPayload,
+  GuestPortLine,
   GuestProcess,
   GuestStats,
   ProcessSpec,
@@ -61,6 +63,16 @@ export interface GuestChannel extends AsyncDisposable {
   signalProcess(id: string, signal: SignalName): Promise<void>;
   /** Forgets an exited process. Unknown ids are fine. */
   forgetProcess(id: string): Promise<void>;
+  /**
+   * Connects to a TCP port as a program of the guest would. `host` is a name or an address as the model's `portHost` lets through. Rejects with {@link GuestDialError} when there is no connection, with
+   * the reason of `signal`, and with `agent_failed` as all calls.
+   */
+  dial(target: { host: string; port: number }, options: { signal: AbortSignal }): Promise<GuestConnection>;
+  /**
+   * All TCP ports somebody listens on, then each change, looked for at most once a second while anybody watches. At most the model's `maxGuestPorts` are open at once. Ends when `signal` fires; throws `agent_failed`
+   * when the channel broke or the guest says what makes no sense.
+   */
+  watchPorts(options: { signal: AbortSignal }): AsyncIterable<GuestPortLine>;
   /** Closes both ports; the guest is left as it is. Idempotent. */
   close(): Promise<void>;
 }
@@ -95,6 +107,28 @@ export class ProcessStartError extends Error {
   constructor(errno: string, message: string) {
     super(message);
     this.name = 'ProcessStartError';
+    this.errno = errno;
+  }
+}
+
+/** A TCP connection inside the guest. */
+export interface GuestConnection {
+  /** Address and port it goes to, e.g. `127.0.0.1:5432`. */
+  readonly target: string;
+  /**
+   * Its bytes; reading is what lets more come. `end` passes the end of input on; destroying it earlier resets the connection. It ends when the connection ended in order; closed without that, the connection or the
+   * channel broke. Errors are heard from the start.
+   */
+  readonly stream: Duplex;
+}
+
+/** There is no connection: errno name (`ENOTFOUND` for an unknown name) and text as the agent gave them. */
+export class GuestDialError extends Error {
+  readonly errno: string;
+
+  constructor(errno: string, message: string) {
+    super(message);
+    this.name = 'GuestDialError';
     this.errno = errno;
   }
 }

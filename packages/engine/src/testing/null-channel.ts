@@ -27,7 +27,7 @@ export class NullChannels implements ChannelFactory {
     if (!machine) throw new SylphError('agent_failed', 'nobody listens');
     const channel = new NullChannel(machine, this.open);
     this.open.add(channel);
-    return guarded('channel', channel, this.#gate, ['startProcess', 'attachProcess']);
+    return guarded('channel', channel, this.#gate, ['startProcess', 'attachProcess', 'watchPorts']);
   }
 
   async wake(
@@ -135,6 +135,14 @@ export class NullChannel implements GuestChannel {
   async forgetProcess(id: string): Promise<void> {
     this.#mustWork();
     this.machine.memory.processes = this.machine.memory.processes.filter((process) => process !== id);
+  }
+
+  dial(): Promise<never> {
+    throw new Error('the engine dials nobody');
+  }
+
+  watchPorts(): AsyncIterable<never> {
+    throw new Error('the engine watches no ports');
   }
 
   async close(): Promise<void> {

@@ -269,6 +269,10 @@ export class ScriptedGuest {
           throw new SylphError('illegal_state', 'it runs');
         if (this.processes.delete(id)) this.forgotten.push(id);
       },
+      dial: () => Promise.reject(new Error('not scripted')),
+      watchPorts: () => {
+        throw new Error('not scripted');
+      },
       close: nothing,
       [Symbol.asyncDispose]: nothing,
     };
