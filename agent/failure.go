@@ -28,6 +28,7 @@ var errnoNames = map[syscall.Errno]string{
 	syscall.EAGAIN: "EAGAIN", syscall.ENOMEM: "ENOMEM", syscall.EACCES: "EACCES", syscall.EBUSY: "EBUSY", syscall.EEXIST: "EEXIST",
 	syscall.ENOTDIR: "ENOTDIR", syscall.EISDIR: "EISDIR", syscall.EINVAL: "EINVAL", syscall.ENFILE: "ENFILE", syscall.EMFILE: "EMFILE",
 	syscall.ETXTBSY: "ETXTBSY", syscall.ENOSPC: "ENOSPC", syscall.EROFS: "EROFS", syscall.ENAMETOOLONG: "ENAMETOOLONG",
+	syscall.ENOTEMPTY: "ENOTEMPTY", syscall.EXDEV: "EXDEV", syscall.EDQUOT: "EDQUOT", syscall.EFBIG: "EFBIG", syscall.EMLINK: "EMLINK",
 	syscall.ELOOP: "ELOOP", syscall.ELIBBAD: "ELIBBAD", syscall.ESRCH: "ESRCH", syscall.ENOSYS: "ENOSYS",
 }
 

@@ -53,6 +53,10 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.process(w, r, id, action)
 			return
 		}
+		if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {
+			s.files(w, r, name)
+			return
+		}
 		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
 	}
 }

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+const (
+	// maxWatches a subscription may need; the kernel gives memory to each.
+	maxWatches = 8192
+	// maxAnnounced entries of new directories are remembered, so that they are told once.
+	maxAnnounced = 4096
+	// announcedFor is how long the kernel's own word about them may take.
+	announcedFor = 5 * time.Second
+
+	watchMask = syscall.IN_CREATE | syscall.IN_MODIFY | syscall.IN_ATTRIB | syscall.IN_DELETE | syscall.IN_DELETE_SELF | syscall.IN_MOVED_FROM | syscall.IN_MOVED_TO | syscall.IN_MOVE_SELF
+	inIsDir   = 0x40000000 // IN_ISDIR, linux/inotify.h
+	inUnmount = 0x2000     // IN_UNMOUNT
+)
+
+// watchLine is a line of the answer: subscribed, event, overflow or error.
+type watchLine struct {
+	Type      string   `json:"type"`
+	Paths     []string `json:"paths,omitempty"`
+	Event     string   `json:"event,omitempty"`
+	Path      string   `json:"path,omitempty"`
+	Timestamp string   `json:"timestamp,omitempty"`
+	Size      int64    `json:"size"`
+	IsDir     bool     `json:"isDir"`
+	Error     string   `json:"error,omitempty"`
+	Code      string   `json:"code,omitempty"`
+}
+
+// watcher tells changes below paths. A host that does not read holds it back, and the kernel's queue runs over, which is told.
+type watcher struct {
+	ctx       context.Context
+	actor     *fileActor
+	events    *os.File // the inotify instance
+	lines     *json.Encoder
+	flush     func() error
+	recursive bool
+	roots     []string
+	// What each watch is on, and which watch is on a path.
+	paths   map[int32]string
+	watches map[string]int32
+	// announced entries were found while their directory got its watch; the kernel may tell of them too.
+	announced map[string]time.Time
+}
+
+func watchFiles(w http.ResponseWriter, r *http.Request) error {
+	request := struct {
+		Paths     []string `json:"paths"`
+		Recursive bool     `json:"recursive"`
+		User      string   `json:"user"`
+	}{}
+	if err := readFileRequest(r, &request); err != nil {
+		return err
+	}
+	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
+	if err != nil {
+		return fileFail(err, "watch", "")
+	}
+	x := &watcher{ctx: r.Context(), actor: newFileActor(request.User), events: os.NewFile(uintptr(fd), "inotify"), lines: json.NewEncoder(w),
+		flush: http.NewResponseController(w).Flush, recursive: request.Recursive,
+		paths: map[int32]string{}, watches: map[string]int32{}, announced: map[string]time.Time{}}
+	defer x.events.Close()
+	for _, text := range request.Paths {
+		full, err := cleanPath(text)
+		if err != nil {
+			return fileFail(err, "watch", text)
+		}
+		if err := x.add(full, true, nil); err != nil {
+			return fileFail(err, "watch", full)
+		}
+		x.roots = append(x.roots, full)
+	}
+	// A read of the instance ends when the host leaves.
+	stop := context.AfterFunc(r.Context(), func() { _ = x.events.SetReadDeadline(time.Now()) })
+	defer stop()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	_ = x.tell(&watchLine{Type: "subscribed", Paths: x.roots}) // what follows fails too when the host is gone
+	if err := x.follow(); err != nil && x.ctx.Err() == nil {
+		bad := fileFail(err, "watch", "")
+		_ = x.tell(&watchLine{Type: "error", Path: bad.Path, Error: bad.Text, Code: bad.Code}) // as above
+	}
+	return nil
+}
+
+func (x *watcher) tell(line *watchLine) error { return x.lines.Encode(line) }
+
+// add watches a path and, recursively, the directories below it. announce is called for what is found below.
+func (x *watcher) add(full string, top bool, announce func(full string, info *syscall.Stat_t) error) error {
+	if len(x.paths) >= maxWatches {
+		return refuse("EINVAL", "watch", full, "there are too many directories to watch; choose fewer")
+	}
+	var info syscall.Stat_t
+	mask, flags := uint32(watchMask), 0
+	if !top {
+		mask |= syscall.IN_DONT_FOLLOW | syscall.IN_ONLYDIR
+		flags = atSymlinkNoFollow
+	}
+	var dir *os.File
+	err := x.actor.do(func() error {
+		number, err := uninterrupted(func() (int, error) {
+			return syscall.InotifyAddWatch(fdOfRaw(x.events), full, mask)
+		})
+		if err == syscall.ENOSPC {
+			return refuse("EINVAL", "watch", full, "the machine's limit of watches is reached (fs.inotify.max_user_watches)")
+		}
+		if err != nil {
+			return err
+		}
+		x.put(int32(number), full)
+		if info, err = statAt(atFdcwd, full, flags); err != nil || !isDir(&info) || !x.recursive {
+			return err
+		}
+		dir, err = openDir(atFdcwd, full, 0)
+		return err
+	})
+	if err != nil || dir == nil {
+		return err
+	}
+	defer dir.Close()
+	return eachName(dir, false, func(names []string) error {
+		for _, name := range names {
+			if err := x.ctx.Err(); err != nil {
+				return err
+			}
+			if err := x.found(fdOf(dir), name, path.Join(full, name), announce); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (x *watcher) found(dir int, name, full string, announce func(full string, info *syscall.Stat_t) error) error {
+	var info syscall.Stat_t
+	err := x.actor.do(func() (err error) {
+		info, err = statAt(dir, name, atSymlinkNoFollow)
+		return err
+	})
+	if err != nil {
+		return nil // it has gone meanwhile; its directory's watch tells
+	}
+	if announce != nil {
+		if err := announce(full, &info); err != nil {
+			return err
+		}
+	}
+	if !isDir(&info) {
+		return nil
+	}
+	err = x.add(full, false, announce)
+	switch codeOf(err) {
+	case "ENOENT", "ENOTDIR", "ELOOP", "EACCES": // it has gone, or the user may not look into it, as with any list
+		return nil
+	}
+	return err
+}
+
+func (x *watcher) put(number int32, full string) {
+	if before, ok := x.paths[number]; ok && x.watches[before] == number {
+		delete(x.watches, before) // it was moved here
+	}
+	x.paths[number], x.watches[full] = full, number
+}
+
+// follow reads events until the host leaves or nothing is left to watch.
+func (x *watcher) follow() error {
+	buf := make([]byte, 64<<10)
+	for len(x.paths) > 0 {
+		if err := x.flush(); err != nil {
+			return err
+		}
+		n, err := x.events.Read(buf)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		for full, at := range x.announced {
+			if now.Sub(at) > announcedFor {
+				delete(x.announced, full)
+			}
+		}
+		for at := 0; at+syscall.SizeofInotifyEvent <= n; {
+			event := (*syscall.InotifyEvent)(unsafe.Pointer(&buf[at]))
+			end := at + syscall.SizeofInotifyEvent + int(event.Len)
+			if end > n {
+				return syscall.EIO // the kernel hands out whole events
+			}
+			name := strings.TrimRight(string(buf[at+syscall.SizeofInotifyEvent:end]), "\x00")
+			if err := x.event(event.Wd, event.Mask, name); err != nil {
+				return err
+			}
+			at = end
+		}
+	}
+	return refuse("ENOENT", "watch", x.roots[0], "nothing is left to watch")
+}
+
+func (x *watcher) event(number int32, mask uint32, name string) error {
+	if mask&syscall.IN_Q_OVERFLOW != 0 {
+		return x.overflow()
+	}
+	base, known := x.paths[number]
+	if mask&syscall.IN_IGNORED != 0 {
+		x.drop(number)
+		return nil
+	}
+	if !known {
+		return nil
+	}
+	full, isRoot := path.Join(base, name), slices.Contains(x.roots, base)
+	if name == "" && !isRoot && mask&(syscall.IN_DELETE_SELF|syscall.IN_MOVE_SELF|syscall.IN_ATTRIB|inUnmount) != 0 {
+		return nil // the watch above has told it
+	}
+	directory := mask&inIsDir != 0
+	switch {
+	case mask&(syscall.IN_CREATE|syscall.IN_MOVED_TO) != 0:
+		return x.created(full, directory)
+	case mask&(syscall.IN_DELETE|syscall.IN_DELETE_SELF|inUnmount) != 0:
+		delete(x.announced, full)
+		return x.report("remove", full, nil, directory)
+	case mask&(syscall.IN_MOVED_FROM|syscall.IN_MOVE_SELF) != 0:
+		if directory {
+			x.forget(full)
+		}
+		return x.report("rename", full, nil, directory)
+	case mask&syscall.IN_MODIFY != 0:
+		return x.changed("write", full)
+	case mask&syscall.IN_ATTRIB != 0:
+		return x.changed("chmod", full)
+	}
+	return nil
+}
+
+func (x *watcher) created(full string, directory bool) error {
+	if _, told := x.announced[full]; told {
+		delete(x.announced, full)
+	} else if err := x.changed("create", full); err != nil {
+		return err
+	}
+	if !directory || !x.recursive {
+		return nil
+	}
+	return x.found(atFdcwd, full, full, x.announceBelow(full))
+}
+
+// announceBelow tells what a new directory holds already, but not the directory itself again.
+func (x *watcher) announceBelow(top string) func(full string, info *syscall.Stat_t) error {
+	return func(full string, info *syscall.Stat_t) error {
+		if full == top {
+			return nil
+		}
+		if _, told := x.announced[full]; told {
+			return nil
+		}
+		if len(x.announced) < maxAnnounced {
+			x.announced[full] = time.Now()
+		}
+		return x.report("create", full, info, isDir(info))
+	}
+}
+
+// overflow tells that events were lost, and watches the directories whose making was among them.
+func (x *watcher) overflow() error {
+	if err := x.tell(&watchLine{Type: "overflow", Error: "changes came faster than they were read; some were lost", Timestamp: timestamp()}); err != nil {
+		return err
+	}
+	if !x.recursive {
+		return nil
+	}
+	for _, root := range x.roots {
+		if err := x.add(root, true, nil); err != nil && codeOf(err) != "ENOENT" {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *watcher) changed(event, full string) error {
+	var info syscall.Stat_t
+	err := x.actor.do(func() (err error) {
+		info, err = statAt(atFdcwd, full, atSymlinkNoFollow)
+		return err
+	})
+	if err != nil {
+		return x.report(event, full, nil, false) // it has gone meanwhile
+	}
+	return x.report(event, full, &info, isDir(&info))
+}
+
+func (x *watcher) report(event, full string, info *syscall.Stat_t, directory bool) error {
+	line := &watchLine{Type: "event", Event: event, Path: full, Timestamp: timestamp(), IsDir: directory}
+	if info != nil {
+		line.Size = info.Size
+	}
+	return x.tell(line)
+}
+
+// forget ends the watches of a directory that went elsewhere. Where it comes back it is found anew.
+func (x *watcher) forget(full string) {
+	for known, number := range x.watches {
+		if known == full || strings.HasPrefix(known, full+"/") {
+			_, _ = syscall.InotifyRmWatch(fdOfRaw(x.events), uint32(number)) // EINVAL: the kernel has dropped it already
+			x.drop(number)
+		}
+	}
+}
+
+func (x *watcher) drop(number int32) {
+	if full, ok := x.paths[number]; ok {
+		delete(x.paths, number)
+		if x.watches[full] == number {
+			delete(x.watches, full)
+		}
+	}
+}
+
+func timestamp() string { return time.Now().UTC().Format(time.RFC3339Nano) }
+
+// fdOfRaw is the descriptor of a file that stays non-blocking: Fd would take its deadline away.
+func fdOfRaw(file *os.File) int {
+	found := -1
+	if raw, err := file.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { found = int(fd) }) // -1 of a closed file, which the kernel refuses
+	}
+	return found
+}
