@@ -63,10 +63,14 @@ func serveVM() error {
 	if err != nil {
 		return err
 	}
+	kept, err := openDevices("/dev", "/dev/pts")
+	if err != nil {
+		return err
+	}
 	reaper := startReaper()
-	data := newDataPort(dataLink, &api{table: newTable(reaper)})
+	data := newDataPort(dataLink, &api{table: newTable(reaper, kept)})
 	logf("version %s serves on %s", version, kernelRelease())
-	newControlPort(data, &vmMachine{reaper: reaper}).serveAll(controlLink)
+	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}).serveAll(controlLink)
 	return fmt.Errorf("control port ended")
 }
 

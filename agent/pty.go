@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"syscall"
 	"unsafe"
@@ -16,10 +17,10 @@ type winsize struct{ rows, cols, xPixels, yPixels uint16 }
 
 // openTerminal makes a pseudo terminal of the given size whose slave belongs to uid. The slave is opened through its master, so no path in
 // /dev/pts is needed. The master does not block; the caller closes both.
-func openTerminal(size winsize, uid int) (master *os.File, slave int, err error) {
-	fd, err := syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+func openTerminal(d *devices, size winsize, uid int) (master *os.File, slave int, err error) {
+	fd, err := syscall.Openat(d.terminals, "ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, &fs.PathError{Op: "open", Path: "ptmx", Err: err}
 	}
 	unlocked := int32(0)
 	if err = ioctl(fd, syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked)); err == nil {

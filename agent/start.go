@@ -18,7 +18,7 @@ type endpoints struct {
 }
 
 // startProcess starts what s says. The returned process already reads its output; its exit is told by the reaper.
-func startProcess(r *reaper, s *spec) (*process, *failure) {
+func startProcess(r *reaper, d *devices, s *spec) (*process, *failure) {
 	if bad := s.check(); bad != nil {
 		return nil, bad
 	}
@@ -34,7 +34,7 @@ func startProcess(r *reaper, s *spec) (*process, *failure) {
 	if err != nil {
 		return nil, fail(err, "%s", s.Path)
 	}
-	ends, err := openEndpoints(s, int(who.uid))
+	ends, err := openEndpoints(d, s, int(who.uid))
 	if err != nil {
 		return nil, fail(err, "standard files")
 	}
@@ -61,19 +61,16 @@ func startProcess(r *reaper, s *spec) (*process, *failure) {
 }
 
 // openEndpoints makes pipes or a terminal. On failure nothing stays open.
-func openEndpoints(s *spec, uid int) (*endpoints, error) {
+func openEndpoints(d *devices, s *spec, uid int) (*endpoints, error) {
 	e := &endpoints{}
 	var err error
 	if s.TTY != nil {
-		err = e.openTerminal(s, uid)
+		err = e.openTerminal(d, s, uid)
 	} else {
 		err = e.openPipes(s)
 	}
 	if err == nil && !s.Stdin {
-		e.child[0], err = syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err == nil {
-			e.opened = append(e.opened, e.child[0])
-		}
+		e.child[0] = d.null
 	}
 	if err != nil {
 		e.closeChild()
@@ -83,8 +80,8 @@ func openEndpoints(s *spec, uid int) (*endpoints, error) {
 	return e, nil
 }
 
-func (e *endpoints) openTerminal(s *spec, uid int) error {
-	master, slave, err := openTerminal(winsize{rows: s.TTY.Rows, cols: s.TTY.Cols}, uid)
+func (e *endpoints) openTerminal(d *devices, s *spec, uid int) error {
+	master, slave, err := openTerminal(d, winsize{rows: s.TTY.Rows, cols: s.TTY.Cols}, uid)
 	if err != nil {
 		return err
 	}

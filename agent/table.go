@@ -11,13 +11,16 @@ const maxProcesses = 4096
 
 // table holds the processes by the host's ids.
 type table struct {
-	reaper *reaper
+	reaper  *reaper
+	devices *devices
 
 	mu   sync.Mutex
 	byID map[string]*process // nil value: being started
 }
 
-func newTable(r *reaper) *table { return &table{reaper: r, byID: map[string]*process{}} }
+func newTable(r *reaper, d *devices) *table {
+	return &table{reaper: r, devices: d, byID: map[string]*process{}}
+}
 
 // start starts a process under its id. taken: the id is in use, nothing was started.
 func (t *table) start(s *spec) (p *process, taken bool, bad *failure) {
@@ -32,7 +35,7 @@ func (t *table) start(s *spec) (p *process, taken bool, bad *failure) {
 	}
 	t.byID[s.ID] = nil
 	t.mu.Unlock()
-	p, bad = startProcess(t.reaper, s)
+	p, bad = startProcess(t.reaper, t.devices, s)
 	t.mu.Lock()
 	if bad != nil {
 		delete(t.byID, s.ID)

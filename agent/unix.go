@@ -33,7 +33,11 @@ func serveUnix(dir string) error {
 	}
 	defer data.Close()
 	adoptOrphans()
-	processes := newTable(startReaper())
+	kept, err := openDevices("/dev", "/dev")
+	if err != nil {
+		return err
+	}
+	processes := newTable(startReaper(), kept)
 	machine := &hostedMachine{table: processes, root: filepath.Join(dir, "root")}
 	session := newDataPort(unixLink{data}, &api{table: processes})
 	go newControlPort(session, machine).serveAll(unixLink{control})

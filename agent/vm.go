@@ -11,7 +11,8 @@ import (
 
 // vmMachine is the VM this agent is PID 1 of.
 type vmMachine struct {
-	reaper *reaper
+	reaper  *reaper
+	devices *devices
 	// What the last event said; only the control port's goroutine uses them.
 	lastGeneration, lastHostname string
 }
@@ -21,7 +22,7 @@ func (m *vmMachine) resume(event *resumeEvent) error {
 	if err := setClock(event.time); err != nil {
 		return err
 	}
-	if err := reseed(event.entropy); err != nil {
+	if err := reseed(m.devices.random, event.entropy); err != nil {
 		return err
 	}
 	renamed := m.lastHostname != event.hostname
@@ -73,16 +74,9 @@ func (m *vmMachine) makeHostKeys() {
 	if _, err := os.Stat("/etc/ssh"); err != nil || programError(keygen) != nil {
 		return
 	}
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		logf("host keys: %v", err)
-		return
-	}
 	go func() {
-		defer null.Close()
-		var fds []uintptr
-		_ = control(null, func(fd int) error { fds = []uintptr{uintptr(fd), uintptr(fd), uintptr(fd)}; return nil })
-		attributes := &syscall.ProcAttr{Dir: "/", Env: []string{"PATH=" + defaultPath, "HOME=/root"}, Files: fds, Sys: &syscall.SysProcAttr{Setsid: true}}
+		null := uintptr(m.devices.null)
+		attributes := &syscall.ProcAttr{Dir: "/", Env: []string{"PATH=" + defaultPath, "HOME=/root"}, Files: []uintptr{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true}}
 		_, err := m.reaper.start(func() (int, error) { return syscall.ForkExec(keygen, []string{"ssh-keygen", "-A"}, attributes) },
 			func(status syscall.WaitStatus) {
 				if status != 0 {
@@ -105,27 +99,19 @@ func setClock(now time.Time) error {
 	return nil
 }
 
-// reseed credits entropy to the kernel's generator and makes it use it at once (random(4)).
-func reseed(entropy []byte) error {
+// reseed credits entropy to the kernel's generator, an open device, and makes it use it at once (random(4)).
+func reseed(device int, entropy []byte) error {
 	const (
 		addEntropy = 0x40085203 // RNDADDENTROPY
 		reseedCRNG = 0x5207     // RNDRESEEDCRNG
 		maxBytes   = 512
 	)
-	device, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("entropy: %w", err)
-	}
-	defer device.Close()
 	pool := struct {
 		bits, bytes int32
 		data        [maxBytes]byte
 	}{bits: int32(8 * len(entropy)), bytes: int32(len(entropy))}
 	copy(pool.data[:], entropy)
-	err = control(device, func(fd int) error {
-		return errors.Join(ioctl(fd, addEntropy, unsafe.Pointer(&pool)), ioctl(fd, reseedCRNG, nil))
-	})
-	if err != nil {
+	if err := errors.Join(ioctl(device, addEntropy, unsafe.Pointer(&pool)), ioctl(device, reseedCRNG, nil)); err != nil {
 		return fmt.Errorf("entropy: %w", err)
 	}
 	return nil
