@@ -152,7 +152,7 @@ func TestTerminal(t *testing.T) {
 
 func TestTerminalInputSignalAndEnd(t *testing.T) {
 	g, client := session(t)
-	s := g.spec("sh", "-c", "stty -echo; echo on; cat; echo over; sleep 1000")
+	s := g.spec("sh", "-c", "stty -echo; echo on; cat; echo over; exec sleep 1000")
 	s.TTY, s.Stdin = &ttySize{Cols: 80, Rows: 24}, true
 	p := g.start(client, s)
 	seen := ""
