@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -51,6 +52,18 @@ func TestAFullDiskGetsNoEmptyFiles(t *testing.T) {
 	}
 	if holdsMachineID(root, "m") {
 		t.Error("the next boot would not write the machine's id again")
+	}
+}
+
+func TestAFullDiskShowsNoPassedGeneration(t *testing.T) {
+	root := writeTree(t, map[string]string{generationFile: "old\n"})
+	withRoom(t, 0, func() {
+		if applyIdentityFiles(root, &resumeEvent{generationID: "new"}, false) == nil {
+			t.Error("no failure reported")
+		}
+	})
+	if _, err := os.Stat(root + generationFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%q", read(t, root+generationFile))
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 // applyIdentityFiles writes the identity into the files below root. It attempts everything and returns all failures together; a full or
 // read-only disk makes some, which must not keep a sprite from resuming. The files with the host name are its user's while that name stays.
 func applyIdentityFiles(root string, event *resumeEvent, renamed bool) error {
-	failures := []error{writeFile(root+generationFile, event.generationID+"\n", 0o644)}
+	failures := []error{writeGeneration(root, event.generationID)}
 	if renamed {
 		failures = append(failures, writeFile(root+"/etc/hostname", event.hostname+"\n", 0o644), writeHosts(root+"/etc/hosts", event.hostname))
 	}
@@ -27,6 +27,17 @@ func applyIdentityFiles(root string, event *resumeEvent, renamed bool) error {
 		failures = append(failures, writeMachineID(root, event.machineID), removeHostKeys(root))
 	}
 	return errors.Join(failures...)
+}
+
+// writeGeneration leaves no file rather than one with an id that has passed: who finds the old one takes this life for the one before.
+func writeGeneration(root, id string) error {
+	err := writeFile(root+generationFile, id+"\n", 0o644)
+	if err != nil {
+		if removeErr := os.Remove(root + generationFile); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
+		}
+	}
+	return err
 }
 
 // writeHosts makes the host name resolve to this machine and leaves all other lines alone.
