@@ -13,6 +13,8 @@ export interface SessionInfo {
   offset: number | undefined;
   /** Input bytes the command's session has taken, when the server says. */
   inputOffset: number | undefined;
+  /** The first so many bytes draw the terminal's screen as it was at `offset`; they do not count. */
+  screenBytes: number;
 }
 
 /** Parses a text message; undefined for what is none. */
@@ -35,6 +37,7 @@ export function sessionInfo(message: ServerMessage): SessionInfo {
     isOwner: message['is_owner'] === true,
     offset: offsetOf(message, 'offset'),
     inputOffset: offsetOf(message, 'input_offset'),
+    screenBytes: offsetOf(message, 'screen_bytes') ?? 0,
   };
 }
 

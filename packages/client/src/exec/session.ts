@@ -69,6 +69,8 @@ export class ExecSession implements AsyncDisposable {
   #socket: Socket | undefined;
   #keepalive: Keepalive | undefined;
   #offset: number | undefined;
+  /** Bytes to come that draw a screen and do not count. */
+  #screenBytes = 0;
   #resumable = false;
   #complaint: string | undefined;
   #ended = false;
@@ -240,6 +242,7 @@ export class ExecSession implements AsyncDisposable {
         // Servers that keep output by offset say where it begins; others cannot take a session up again.
         this.#resumable = info.offset !== undefined;
         this.#startsAt(info.offset);
+        this.#screenBytes = info.screenBytes;
         // Before anything else can arrive: the id is needed to come back.
         greet(info);
         break;
@@ -282,7 +285,9 @@ export class ExecSession implements AsyncDisposable {
   }
 
   #output(chunk: OutputChunk): void {
-    if (this.#offset !== undefined) this.#offset += chunk.bytes.length;
+    const drawing = Math.min(this.#screenBytes, chunk.bytes.length);
+    this.#screenBytes -= drawing;
+    if (this.#offset !== undefined) this.#offset += chunk.bytes.length - drawing;
     this.#queue.push(chunk);
   }
 

@@ -31,6 +31,8 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
   const tty = session.request.tty !== null;
   let unwrittenBytes = 0;
   let wokenAt = 0;
+  /** Of this client's window, once it has told. */
+  let size: { cols: number; rows: number } | undefined;
 
   socket.on('message', onMessage);
   return () => void socket.off('message', onMessage);
@@ -73,7 +75,8 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
     keepAwake();
     switch (message.data.type) {
       case 'resize':
-        return session.resize({ cols: message.data.cols, rows: message.data.rows });
+        size = { cols: message.data.cols, rows: message.data.rows };
+        return session.resize(size);
       case 'signal':
         return void session.signal(message.data.signal).catch((error: Error) => {
           if (session.end === undefined)
@@ -87,6 +90,7 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
   function write(bytes: Buffer): void {
     if (!stdin || bytes.length === 0) return;
     keepAwake();
+    fitTerminal();
     unwrittenBytes += bytes.length;
     if (unwrittenBytes > limits.maxUnwrittenBytes) socket.pause();
     const written = (): void => {
@@ -95,6 +99,12 @@ export function passInput({ socket, session, stdin, limits, tell, wake }: ExecIn
     };
     // A failed write means that the session has ended: its end is told by its output.
     session.write(bytes).then(written, written);
+  }
+
+  /** With several windows on one terminal it has the size of the one that is typed in. */
+  function fitTerminal(): void {
+    if (size !== undefined && (session.size?.cols !== size.cols || session.size.rows !== size.rows))
+      session.resize(size);
   }
 
   function keepAwake(): void {

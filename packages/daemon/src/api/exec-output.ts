@@ -30,7 +30,7 @@ export async function sendOutput(client: ExecClient, session: Session, offset: n
 }
 
 /** One or more messages of at most 64 KiB; with a stream byte in front of each unless it is a terminal's. */
-async function sendBytes(client: ExecClient, stream: number | undefined, bytes: Buffer): Promise<void> {
+export async function sendBytes(client: ExecClient, stream: number | undefined, bytes: Buffer): Promise<void> {
   const room = stream === undefined ? maxMessageBytes : maxMessageBytes - 1;
   for (let at = 0; at < bytes.length; at += room) {
     await client.send(bytes.subarray(at, at + room), stream);

@@ -8,10 +8,11 @@ import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { ExecClient } from './exec-client.ts';
 import { passInput } from './exec-input.ts';
-import { sendOutput } from './exec-output.ts';
+import { sendBytes, sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { InputFeeders } from './input-feeders.ts';
 import type { Ending, Place } from './live.ts';
+import { screenOf, type Screen } from './screen.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
@@ -32,7 +33,7 @@ const inputOffsetTimeoutMs = 5_000;
 /** What the socket speaks, for the OpenAPI document, which has no words for WebSockets. */
 export const execSocketDescription = `With \`Upgrade: websocket\` this runs a command, whose query parameters are those of \`POST …/exec\` and \`tty\`, \`cols\`, \`rows\`; or, with \`id\`, attaches to a session.
 
-First message: text \`{"type":"session_info",…}\`; the output that follows begins at \`offset\`, and the session has its input up to \`input_offset\`, both in bytes from the command's start: after a broken connection attach with the offset reached and send the input behind \`input_offset\` again (absent when nobody knows it, or while another client's input may still arrive). Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
+First message: text \`{"type":"session_info",…}\`; the output that follows begins at \`offset\`, and the session has its input up to \`input_offset\`, both in bytes from the command's start: after a broken connection attach with the offset reached and send the input behind \`input_offset\` again (absent when nobody knows it, or while another client's input may still arrive). An attach to a terminal without \`offset\` first gets its screen with some scrollback, as \`screen_bytes\` bytes that do not count. Several clients may be attached: all see the output, all may type, and the terminal takes the size of the one that typed last. Without a terminal, binary messages begin with a stream byte: 0 stdin, 4 end of stdin (to the server); 1 stdout, 2 stderr, 3 exit code (one byte; after the last output). With one they are raw.
 Text messages to the server: \`{"type":"resize","cols","rows"}\`, \`{"type":"signal","signal"}\`; from it: \`exit\`, \`lost\` (nobody knows an exit code), \`dropped\`, \`error\`, \`debug\`.
 Close codes: 1000; 4000 + exit code for a failed command on a terminal; 1008 the token was revoked or has expired; 1011 lost; 1012 the server restarts, attach again. A client that leaves does not end the command before \`max_run_after_disconnect\`.
 
@@ -45,6 +46,8 @@ interface Joining {
   stdin: boolean;
   offset: number;
   inputOffset: number | undefined;
+  /** Comes in front of the output. */
+  screen?: Screen | undefined;
 }
 
 /** The exec WebSocket: starting a command, and attaching to one. */
@@ -118,12 +121,14 @@ export const execSocketRoutes =
       const session = lease === undefined ? found : (lease.sessions.get(id) ?? found);
       assertOffset(session, offset);
       const inputOffset = await inputOffsetOf(session, gone);
+      const screen = query.offset === undefined ? await screenOf(session, gone) : undefined;
       join(request, reply, place, name, {
         session,
         isOwner: false,
         stdin: stdin && session.request.stdin,
-        offset,
+        offset: screen?.offset ?? offset,
         inputOffset,
+        screen,
       });
     }
 
@@ -149,7 +154,7 @@ export const execSocketRoutes =
       request: FastifyRequest,
       place: Place,
       name: string,
-      { session, isOwner, stdin, offset, inputOffset }: Joining,
+      { session, isOwner, stdin, offset, inputOffset, screen }: Joining,
     ): Promise<void> {
       const startedAt = Date.now();
       // A protocol error of the client; the library closes with the fitting code.
@@ -183,7 +188,9 @@ export const execSocketRoutes =
           tty: session.request.tty !== null,
           offset,
           ...(inputOffset === undefined ? {} : { input_offset: inputOffset }),
+          ...(screen === undefined ? {} : { screen_bytes: screen.drawing.length }),
         });
+        if (screen !== undefined) await sendBytes(client, undefined, screen.drawing);
         await sendOutput(client, session, offset);
       } catch (error) {
         if (!client.gone.aborted) {

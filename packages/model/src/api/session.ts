@@ -33,7 +33,7 @@ export const signalText = z
 export type ExecServerMessage =
   /**
    * First of all; `offset`: where in the session's output the following bytes begin. `input_offset`: input bytes the session has, counted from the command's start, so that a client whose connection broke knows what to send
-   * again; absent when nobody knows, or while another client's input may still arrive.
+   * again; absent when nobody knows, or while another client's input may still arrive. `screen_bytes`: the first so many bytes of output draw a terminal's screen as it was at `offset`; they do not count.
    */
   | {
       type: 'session_info';
@@ -46,6 +46,7 @@ export type ExecServerMessage =
       tty: boolean;
       offset: number;
       input_offset?: number;
+      screen_bytes?: number;
     }
   | { type: 'exit'; exit_code: number; code: number; session_id: string; reason?: string }
   /** Output between these offsets is gone: the journal is bounded and nobody was reading. */
