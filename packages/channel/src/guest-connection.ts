@@ -25,7 +25,13 @@ export async function connectThrough(
     const status = headers[':status'] ?? 0;
     if (status !== 200) throw await refusalOf(stream, status, authority);
     const target = headers['x-target'];
-    return { target: cleanText(typeof target === 'string' ? target : authority, maxTargetLength), stream };
+    return {
+      target: cleanText(typeof target === 'string' ? target : authority, maxTargetLength),
+      stream,
+      get reset() {
+        return stream.rstCode === http2.constants.NGHTTP2_INTERNAL_ERROR;
+      },
+    };
   } catch (error) {
     cancel();
     throw signal.aborted ? signal.reason : error;

@@ -122,7 +122,7 @@ test('what breaks a connection reaches the other side as a break', async () => {
   broken.stream.write('x');
   broken.stream.resume();
   await closed(broken.stream);
-  assert.equal(broken.stream.readableEnded, false);
+  assert.deepEqual([broken.stream.readableEnded, broken.reset], [false, true]);
 
   await using quiet = await serve((socket) => void socket.write('hello'));
   const left = await channel.dial({ host: '127.0.0.1', port: quiet.port }, { signal });
@@ -134,10 +134,11 @@ test('what breaks a connection reaches the other side as a break', async () => {
 test('a channel that closes ends its connections', async () => {
   const channel = await connect();
   await using service = await serve((socket) => void socket.write('hello'));
-  const { stream } = await channel.dial({ host: '127.0.0.1', port: service.port }, { signal });
+  const connection = await channel.dial({ host: '127.0.0.1', port: service.port }, { signal });
+  const { stream } = connection;
   stream.resume();
   const over = closed(stream);
   await channel.close();
   await over;
-  assert.equal(stream.readableEnded, false);
+  assert.deepEqual([stream.readableEnded, connection.reset], [false, false]);
 });

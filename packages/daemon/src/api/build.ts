@@ -19,6 +19,7 @@ import { lifecycleRoutes } from './lifecycle.ts';
 import { LiveSet } from './live.ts';
 import { answerUnknownPaths } from './not-found.ts';
 import type { ApiParts } from './parts.ts';
+import { proxyRoutes } from './proxy-socket.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { sessionRoutes } from './sessions.ts';
 import { shortened } from './shortened.ts';
@@ -32,6 +33,7 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   lifecycleRoutes,
   sessionRoutes,
   execSocketRoutes,
+  proxyRoutes,
   jobRoutes,
   checkpointRoutes,
   hostRoutes,

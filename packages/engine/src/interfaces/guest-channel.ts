@@ -120,6 +120,8 @@ export interface GuestConnection {
    * channel broke. Errors are heard from the start.
    */
   readonly stream: Duplex;
+  /** Whether it is the connection itself that broke, of a stream that closed without an end. */
+  readonly reset: boolean;
 }
 
 /** There is no connection: errno name (`ENOTFOUND` for an unknown name) and text as the agent gave them. */

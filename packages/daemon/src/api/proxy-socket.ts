@@ -1,0 +1,270 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type GuestConnection, GuestDialError, type SpriteLease } from '@sylph/engine';
+import { type ProxyAnswer, proxyRequest, SylphError } from '@sylph/model';
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { RawData, WebSocket } from 'ws';
+import * as z from 'zod';
+import { ClientSocket } from './client-socket.ts';
+import { errorResponses, InvalidRequest } from './error-answers.ts';
+import type { Ending, Place } from './live.ts';
+import type { ApiParts } from './parts.ts';
+import { nameInPath } from './sprite-answer.ts';
+import { vanished } from './vanished.ts';
+import { websocketOnly } from './websocket.ts';
+
+/** The first message has to be there by then; it says where to connect. */
+const requestTimeoutMs = 10_000;
+/** Longest first message, bytes. */
+const maxRequestBytes = 4 * 1024;
+/** Shortest time between `connected` and the first bytes: an existing client listens for bytes only a while after it (reference, rule 8: at least 10 ms). Timers may fire early by a fraction. */
+const firstBytesMs = 15;
+/** Longest binary message to a client. */
+const maxMessageBytes = 64 * 1024;
+/** A service whose client left in order may still take what was sent; after so long without progress its connection is reset. */
+const lingerMs = 30_000;
+const lingerLookMs = 1_000;
+
+/** Close codes: RFC 6455, section 7.4.1, and the private range. */
+const closeCode = {
+  end: 1000,
+  unsupported: 1003,
+  refused: 1008,
+  broken: 1011,
+  again: 1012,
+  noConnection: 4502,
+  timeout: 4504,
+};
+
+const goodbyes = {
+  restart: { code: closeCode.again, reason: 'the server restarts; connect again' },
+  expelled: { code: closeCode.refused, reason: 'the token is no longer valid' },
+} as const satisfies Record<Ending, { code: number; reason: string }>;
+
+const description = `One WebSocket is one TCP connection inside the sprite. Wakes the sprite; an open connection keeps it awake.
+
+First message, within 10 s, to the server: text \`{"host":"localhost","port":5432}\`; \`host\` is a name, an IPv4 or an IPv6 address as seen from inside, by default \`localhost\`, which is 127.0.0.1 and then ::1. Answer: text \`{"status":"connected","target":"127.0.0.1:5432"}\`, or \`{"status":"error","error","message","code"}\` and a close. Then binary messages are the bytes, in both directions; the first ones to the client come at least 10 ms after \`connected\`. Text messages to the server are bytes too.
+\`code\` is an errno name for a connection that was not made (\`ECONNREFUSED\`, \`EHOSTUNREACH\`, \`ENETUNREACH\`, \`ETIMEDOUT\`, \`ENOTFOUND\`, …), else one of the API's codes.
+
+There is no half-close: a close from the client ends the input (an abnormal one resets the connection), the end of the service's output closes the socket.
+Close codes: 1000 the connection ended; 1003 the first message is no JSON text; 1008 it does not fit, or the token is no longer valid; 4502 no connection; 4504 none in time; 1011 the connection was reset, or an internal error; 1012 the sprite was put to sleep, restarted or restored, or the server restarts: connect again.`;
+
+/** `…/proxy`: TCP through a WebSocket. */
+export const proxyRoutes =
+  ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const { service, limits } = deps;
+
+    app.route({
+      method: 'GET',
+      url: '/v1/sprites/:name/proxy',
+      constraints: websocketOnly,
+      schema: {
+        operationId: 'proxy',
+        summary: 'Connect to a TCP port of a sprite (WebSocket only)',
+        description,
+        tags: ['ports'],
+        params: z.object({ name: z.string() }),
+        response: { 101: z.null().describe('Switching protocols'), ...errorResponses },
+      },
+      handler: async (request, reply) => {
+        websockets.assertHandshake(request);
+        using place = live.reserve(request, reply);
+        const lease = await service.use(request.caller.org, nameInPath(request.params.name), {
+          signal: vanished(reply),
+        });
+        let served = false;
+        try {
+          websockets.accept(request, reply, (socket) => {
+            served = true;
+            void serve(socket, request, place, lease);
+          });
+        } finally {
+          if (!served) lease[Symbol.dispose]();
+        }
+      },
+    });
+
+    /** Serves a socket until it is closed and what it sent has been taken. Never rejects. */
+    async function serve(socket: WebSocket, request: FastifyRequest, place: Place, lease: SpriteLease): Promise<void> {
+      using _lease = lease;
+      const startedAt = Date.now();
+      // A protocol error of the client; the library closes with the fitting code.
+      socket.on('error', (error) => request.log.debug({ err: error }, 'proxy socket failed'));
+      const client = new ClientSocket(socket, request.raw.socket, limits);
+      const input = new ClientInput(socket, limits.maxUnwrittenBytes);
+      place.use({
+        close: (ending) => {
+          const { code, reason } = goodbyes[ending];
+          return client.leave(code, reason, limits.closeTimeoutMs);
+        },
+      });
+      let target: string | undefined;
+      try {
+        const connection = await connect(client, input, lease, request);
+        if (connection !== undefined) {
+          target = connection.target;
+          await carry(client, input, connection);
+        }
+      } catch (error) {
+        request.log.error({ err: error }, 'proxy socket failed');
+        void client.close(closeCode.broken, 'an internal error; the log of sylphd has it');
+      }
+      await client.closed;
+      request.log.info({ target, durationMs: Date.now() - startedAt }, 'proxy socket closed');
+    }
+  };
+
+/** Hears where to connect and connects. Undefined: there is no connection, and the client has been told, or has gone. */
+async function connect(
+  client: ClientSocket,
+  input: ClientInput,
+  { channel }: SpriteLease,
+  { log }: FastifyRequest,
+): Promise<GuestConnection | undefined> {
+  try {
+    const first = await input.first(AbortSignal.any([client.gone, AbortSignal.timeout(requestTimeoutMs)]));
+    const connection = await channel.dial(parseRequest(first), { signal: client.gone });
+    const answer: ProxyAnswer = { status: 'connected', target: connection.target };
+    await client.tell(answer);
+    return connection;
+  } catch (error) {
+    if (client.gone.aborted) return undefined;
+    const { answer, code } = refusal(error);
+    if (answer.code === 'internal') log.error({ err: error }, 'proxy socket failed');
+    void client.tell(answer);
+    void client.close(code, answer.error);
+    return undefined;
+  }
+}
+
+/** Throws `invalid_request`. */
+function parseRequest({ data, isBinary }: { data: Buffer; isBinary: boolean }): z.output<typeof proxyRequest> {
+  const wanted = 'the first message has to be text: {"host":"localhost","port":PORT}';
+  if (isBinary || data.length > maxRequestBytes) throw new NoRequest(wanted);
+  let value: unknown;
+  try {
+    value = JSON.parse(data.toString());
+  } catch {
+    // The text said nothing: what it should have been does.
+    throw new NoRequest(wanted);
+  }
+  const request = proxyRequest.safeParse(value);
+  if (!request.success) throw InvalidRequest.of(request.error, 'message');
+  return request.data;
+}
+
+/** What came first is no request at all. */
+class NoRequest extends SylphError {
+  constructor(message: string) {
+    super('invalid_request', message);
+  }
+}
+
+function refusal(error: unknown): { answer: ProxyAnswer & { status: 'error' }; code: number } {
+  if (error instanceof GuestDialError) {
+    const answer = { status: 'error', error: error.message, message: error.message, code: error.errno } as const;
+    return { answer, code: error.errno === 'ETIMEDOUT' ? closeCode.timeout : closeCode.noConnection };
+  }
+  const known =
+    error instanceof DOMException && error.name === 'TimeoutError'
+      ? new SylphError('timeout', `no message said where to connect within ${requestTimeoutMs / 1000} s`)
+      : SylphError.from(error);
+  const message = known.code === 'internal' ? 'an internal error; the log of sylphd has it' : known.message;
+  const answer = { status: 'error', error: message, message, code: known.code } as const;
+  if (error instanceof NoRequest) return { answer, code: closeCode.unsupported };
+  if (known.status < 500 || known.code === 'timeout') return { answer, code: closeCode.refused };
+  return { answer, code: known.code === 'agent_failed' ? closeCode.again : closeCode.broken };
+}
+
+/** Carries bytes both ways until one side ends. */
+async function carry(client: ClientSocket, input: ClientInput, connection: GuestConnection): Promise<void> {
+  const { stream } = connection;
+  const over = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+  const leave = (): void => void (input.closedInOrder ? linger(stream, input) : stream.destroy());
+  if (client.gone.aborted) leave();
+  else client.gone.addEventListener('abort', leave, { once: true });
+  input.passTo(stream);
+  await sleep(firstBytesMs);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      // A client that has gone takes no more, but its connection may have input to take.
+      for (let at = 0; at < chunk.length && !client.gone.aborted; at += maxMessageBytes)
+        await Promise.race([client.send(chunk.subarray(at, at + maxMessageBytes)), client.closed]);
+    }
+  } catch {
+    // It broke: the close below says so.
+  }
+  await over;
+  if (client.gone.aborted) return;
+  if (stream.readableEnded) return client.close(closeCode.end, '');
+  if (connection.reset) return client.close(closeCode.broken, 'the connection was reset inside the sprite');
+  return client.close(closeCode.again, 'the sprite was put to sleep, restarted or restored; connect again');
+}
+
+/** The client left in order: what it sent is still delivered, and the end of it. */
+async function linger(stream: GuestConnection['stream'], input: ClientInput): Promise<void> {
+  input.end(stream);
+  let waitingBytes = stream.writableLength;
+  for (let quietMs = 0; quietMs < lingerMs && !stream.closed; quietMs += lingerLookMs) {
+    await Promise.race([sleep(lingerLookMs), closedOf(stream)]);
+    if (stream.writableLength !== waitingBytes) quietMs = 0;
+    waitingBytes = stream.writableLength;
+  }
+  stream.destroy();
+}
+
+function closedOf(stream: GuestConnection['stream']): Promise<void> {
+  return new Promise((resolve) => (stream.closed ? resolve() : stream.once('close', () => resolve())));
+}
+
+/** What a client sends: the first message by itself, then bytes, no faster than they are taken. */
+class ClientInput {
+  readonly #socket: WebSocket;
+  readonly #maxWaitingBytes: number;
+  readonly #early: { data: Buffer; isBinary: boolean }[] = [];
+  #take: (message: { data: Buffer; isBinary: boolean }) => void = (message) => {
+    // Nobody takes more yet. What the library has read already still comes: as much as it reads at once.
+    this.#socket.pause();
+    this.#early.push(message);
+    this.#arrived.resolve();
+  };
+  readonly #arrived = Promise.withResolvers<void>();
+  /** The client said goodbye, rather than vanish. */
+  closedInOrder = false;
+
+  constructor(socket: WebSocket, maxWaitingBytes: number) {
+    this.#socket = socket;
+    this.#maxWaitingBytes = maxWaitingBytes;
+    socket.on('message', (data: RawData, isBinary) => this.#take({ data: data as Buffer, isBinary }));
+    // 1005: a close without a code.
+    socket.once('close', (code) => (this.closedInOrder = code === 1000 || code === 1001 || code === 1005));
+  }
+
+  /** The first message. Rejects with the reason of `signal`. */
+  async first(signal: AbortSignal): Promise<{ data: Buffer; isBinary: boolean }> {
+    signal.throwIfAborted();
+    const aborted = once(signal, 'abort').then(() => Promise.reject(signal.reason as Error));
+    await Promise.race([this.#arrived.promise, aborted]);
+    return this.#early.shift() as { data: Buffer; isBinary: boolean };
+  }
+
+  /** From now on bytes go there. */
+  passTo(stream: GuestConnection['stream']): void {
+    this.#take = ({ data }) => {
+      // A connection that has ended takes nothing: its end is told to the client.
+      if (!stream.writable || data.length === 0) return;
+      stream.write(data);
+      if (stream.writableLength > this.#maxWaitingBytes) this.#socket.pause();
+    };
+    stream.on('drain', () => this.#socket.resume());
+    for (const message of this.#early.splice(0)) this.#take(message);
+    if (stream.writableLength <= this.#maxWaitingBytes) this.#socket.resume();
+  }
+
+  /** Nothing follows. */
+  end(stream: GuestConnection['stream']): void {
+    if (stream.writable) stream.end();
+  }
+}
