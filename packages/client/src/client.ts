@@ -8,6 +8,8 @@ import { ExecSession } from './exec/session.ts';
 import { Http, segment } from './http.ts';
 import { Jobs } from './jobs.ts';
 import { resolveOptions, type ClientOptions } from './options.ts';
+import { PortConnection, type PortTarget } from './ports/connection.ts';
+import { watchPorts, type PortChange } from './ports/watch.ts';
 import { Sessions } from './sessions.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
 import { nodeTransport } from './transport/node.ts';
@@ -109,6 +111,17 @@ export class SylphClient {
     request: CommandRequest & CallOptions & { input?: InputSource | undefined },
   ): Promise<CommandResult> {
     return collect(this.execHttp(sprite, request), maxCollectedBytes);
+  }
+
+  /** Connects to a TCP port inside a sprite, which it wakes and then keeps awake. Throws `port_unreachable` when nobody answers there. */
+  dial(sprite: string, target: PortTarget, options: CallOptions = {}): Promise<PortConnection> {
+    const url = this.#http.url(`/v1/sprites/${segment(sprite)}/proxy`);
+    return PortConnection.open(this.#http.options, url, target, options.signal);
+  }
+
+  /** All ports somebody listens on inside a sprite, then each change; wakes it. Ends by `signal`, whose reason it throws, or with an error. */
+  watchPorts(sprite: string, options: CallOptions = {}): AsyncGenerator<PortChange, void, undefined> {
+    return watchPorts(this.#http.options, this.#http.url(`/v1/sprites/${segment(sprite)}/ports/watch`), options.signal);
   }
 
   #open(

@@ -3,8 +3,9 @@ import type { ErrorCode } from '@sylph/model';
 /**
  * Code of a failure: one the server gave, or one that only the client can see.
  * `connection_failed`: nobody answers at the address. `connection_lost`: an answer was under way and broke off. `protocol`: the server said something that is not in the API. `timeout` may be either side's.
+ * `port_unreachable`: the sprite runs, but inside it nothing could be connected to.
  */
-export type ClientErrorCode = ErrorCode | 'connection_failed' | 'connection_lost' | 'protocol';
+export type ClientErrorCode = ErrorCode | 'connection_failed' | 'connection_lost' | 'protocol' | 'port_unreachable';
 
 /** What a {@link ClientError} carries beyond its code and message. */
 export interface ClientErrorDetails {

@@ -11,3 +11,5 @@ export type { ServerMessage, SessionInfo } from './exec/messages.ts';
 export type { AttachRequest, CommandRequest, ExecRequest, SessionWatch, TerminalSize } from './exec/request.ts';
 export type { ExecInput } from './exec/input.ts';
 export { ExecSession, type ExecExit } from './exec/session.ts';
+export { PortConnection, type PortTarget } from './ports/connection.ts';
+export type { PortChange } from './ports/watch.ts';

@@ -7,6 +7,7 @@ import { host, showVersion } from './host.ts';
 import { check, fork, recover, restart, start, suspend, upgrade } from './lifecycle.ts';
 import { jobs } from './jobs.ts';
 import { login, logout } from './login.ts';
+import { proxy } from './proxy.ts';
 import { sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
 import { use } from './use.ts';
@@ -14,7 +15,7 @@ import { use } from './use.ts';
 /** Every command, in groups as the help shows them. */
 export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
   { title: 'Sprites:', commands: [create, list, info, use, destroy] },
-  { title: 'Running things:', commands: [exec, console, sessions, jobs] },
+  { title: 'Running things:', commands: [exec, console, sessions, proxy, jobs] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },
   { title: 'Server:', commands: [login, logout, host, doctor] },

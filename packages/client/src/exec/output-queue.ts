@@ -5,8 +5,8 @@ const highWaterBytes = 2 ** 20;
 const lowWaterBytes = 2 ** 18;
 
 /** Output on its way to one reader. Beyond 1 MiB it calls `pause`, below 256 KiB again `resume`. The reader sees all chunks, then the end or the error. */
-export class OutputQueue implements AsyncIterable<OutputChunk> {
-  #chunks: OutputChunk[] = [];
+export class OutputQueue<Chunk extends { bytes: Uint8Array } = OutputChunk> implements AsyncIterable<Chunk> {
+  #chunks: Chunk[] = [];
   #bytes = 0;
   #paused = false;
   #ended = false;
@@ -23,7 +23,7 @@ export class OutputQueue implements AsyncIterable<OutputChunk> {
     return this.#paused;
   }
 
-  push(chunk: OutputChunk): void {
+  push(chunk: Chunk): void {
     if (this.#ended || chunk.bytes.length === 0) return;
     this.#chunks.push(chunk);
     this.#bytes += chunk.bytes.length;
@@ -44,7 +44,7 @@ export class OutputQueue implements AsyncIterable<OutputChunk> {
   }
 
   /** One reader at a time; leaving the loop keeps the rest for the next. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, undefined> {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { exampleHost, exampleSprite, Refusal, send, type Json } from './fake-answers.ts';
 import { FakeExec, type FakeExecFaults } from './fake-exec.ts';
+import { serveProxy } from './fake-proxy.ts';
 import type { FakeSession } from './fake-session.ts';
 
 /** What a test may bend. */
@@ -35,6 +36,8 @@ export class FakeServer implements AsyncDisposable {
   };
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
+  /** What `…/ports/watch` says before it closes. */
+  portMessages: string[] = [];
   /** `METHOD path?query` of every request. */
   readonly requests: string[] = [];
   /** Bodies of JSON requests. */
@@ -283,13 +286,21 @@ export class FakeServer implements AsyncDisposable {
     if (this.faults.silent) return;
     if (this.faults.wakeMs > 0) await sleep(this.faults.wakeMs);
     const url = new URL(request.url ?? '/', 'http://fake');
-    const [, , , name = '', , id] = url.pathname.split('/').map(decodeURIComponent);
+    const [, , , name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent);
+    const id = rest[1];
     try {
       if (request.headers.authorization !== `Bearer ${this.token}`)
         throw new Refusal(401, 'unauthenticated', 'authentication failed');
       if (this.faults.refuseExec !== undefined)
         throw new Refusal(this.faults.refuseExec, 'not_ready', 'the server is starting');
       this.#sprite(name);
+      if (rest.join('/') === 'proxy') return this.#ws.handleUpgrade(request, socket, head, serveProxy);
+      if (rest.join('/') === 'ports/watch') {
+        return this.#ws.handleUpgrade(request, socket, head, (ws) => {
+          for (const message of this.portMessages) ws.send(message);
+          ws.close(1000);
+        });
+      }
       const existing = id === undefined ? undefined : this.sessions.get(id);
       if (id !== undefined && existing === undefined)
         throw new Refusal(404, 'session_not_found', `session not found: ${id}`);

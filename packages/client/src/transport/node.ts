@@ -11,6 +11,8 @@ const maxMessageBytes = 16 * 2 ** 20;
 /** Unsent bytes beyond which `send` makes its caller wait. */
 const highWaterBytes = 2 ** 18;
 const closeMs = 2000;
+/** A connection that is quiet for so long is probed by the system, ms. */
+const keepAliveMs = 15_000;
 const maxRefusalBytes = 64 * 1024;
 
 /** Sockets of Node: unlike the browsers' they send headers, can be paused, and show why an upgrade was refused. */
@@ -34,9 +36,11 @@ async function connect(options: ConnectOptions): Promise<Socket> {
       perMessageDeflate: false,
       maxPayload: maxMessageBytes,
       finishRequest: (request: ClientRequest) => {
-        request.once('socket', (socket: NetSocket) =>
-          socket.connecting ? socket.once('connect', connected) : connected(),
-        );
+        request.once('socket', (socket: NetSocket) => {
+          socket.setKeepAlive(true, keepAliveMs);
+          if (socket.connecting) socket.once('connect', connected);
+          else connected();
+        });
         request.end();
       },
     });
