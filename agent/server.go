@@ -16,6 +16,7 @@ const maxRequestBytes = 4 << 10
 type api struct {
 	table   *table
 	tunnels tunnels
+	ports   portWatch
 }
 
 func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -34,6 +35,12 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			wrongMethod(w)
 		}
+	case "/v1/ports/watch":
+		if r.Method != http.MethodGet {
+			wrongMethod(w)
+			return
+		}
+		s.ports.serve(w, r, s.table)
 	case "/v1/ping":
 		if r.Method != http.MethodGet {
 			wrongMethod(w)

@@ -103,3 +103,16 @@ func (t *table) signalAll(number syscall.Signal) {
 		_ = p.signal(number) // one that ended meanwhile needs none
 	}
 }
+
+// leaders gives the ids of the processes by their pids.
+func (t *table) leaders() map[int]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := make(map[int]string, len(t.byID))
+	for id, p := range t.byID {
+		if p != nil {
+			ids[p.pid] = id
+		}
+	}
+	return ids
+}
