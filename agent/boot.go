@@ -68,9 +68,10 @@ func serveVM() error {
 		return err
 	}
 	reaper := startReaper()
-	data := newDataPort(dataLink, &api{table: newTable(reaper, kept)})
+	supervised := newServices(reaper, kept, "")
+	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised})
 	logf("version %s serves on %s", version, kernelRelease())
-	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}).serveAll(controlLink)
+	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised).serveAll(controlLink)
 	return fmt.Errorf("control port ended")
 }
 

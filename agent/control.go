@@ -69,13 +69,14 @@ type resumeEvent struct {
 }
 
 type controlPort struct {
-	data    *dataPort
-	machine machine
-	slow    chan struct{}
+	data     *dataPort
+	machine  machine
+	services *services
+	slow     chan struct{}
 }
 
-func newControlPort(data *dataPort, m machine) *controlPort {
-	return &controlPort{data: data, machine: m, slow: make(chan struct{}, maxSlowOps)}
+func newControlPort(data *dataPort, m machine, supervised *services) *controlPort {
+	return &controlPort{data: data, machine: m, services: supervised, slow: make(chan struct{}, maxSlowOps)}
 }
 
 // serveAll serves one connection after the other, for ever.
@@ -136,6 +137,7 @@ func (c *controlPort) handle(r *request, out *answers) {
 		}
 		c.data.open(nonce)
 		out.send(r.ID, hello())
+		c.services.begin()
 	case "open":
 		nonce, bad := checkNonce(r.Nonce)
 		if bad != nil {
@@ -152,7 +154,10 @@ func (c *controlPort) handle(r *request, out *answers) {
 			out.refuse(r.ID, invalid("deadlineMs must be between 0 and %d", maxPowerOffDeadline.Milliseconds()))
 			return
 		}
-		c.later(r, out, func() error { return c.machine.powerOff(deadline) })
+		c.later(r, out, func() error {
+			c.services.halt()
+			return c.machine.powerOff(deadline)
+		})
 	default:
 		out.refuse(r.ID, &failure{Text: "unknown operation " + strconv.Quote(r.Op), Code: "ENOSYS"})
 	}

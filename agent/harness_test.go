@@ -32,6 +32,7 @@ const patience = 60 * time.Second
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveVariable); dir != "" {
 		limitResources()
+		hurry()
 		if err := serveUnix(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -14,9 +14,10 @@ const maxRequestBytes = 4 << 10
 
 // api answers the data port. Paths are matched by hand: the standard multiplexer is much cold code for nine routes.
 type api struct {
-	table   *table
-	tunnels tunnels
-	ports   portWatch
+	table    *table
+	tunnels  tunnels
+	ports    portWatch
+	services *services
 }
 
 func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,6 +59,10 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if rest, ok := strings.CutPrefix(path, "/v1/processes/"); ok {
 			id, action, _ := strings.Cut(rest, "/")
 			s.process(w, r, id, action)
+			return
+		}
+		if rest, ok := strings.CutPrefix(path, "/v1/services"); ok && (rest == "" || rest[0] == '/') {
+			s.services.serve(w, r, rest)
 			return
 		}
 		if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {

@@ -37,13 +37,17 @@ func serveUnix(dir string) error {
 	if err != nil {
 		return err
 	}
-	processes := newTable(startReaper(), kept)
+	reaper := startReaper()
+	processes := newTable(reaper, kept)
 	machine := &hostedMachine{table: processes, root: filepath.Join(dir, "root")}
-	session := newDataPort(unixLink{data}, &api{table: processes})
-	go newControlPort(session, machine).serveAll(unixLink{control})
+	supervised := newServices(reaper, kept, machine.root)
+	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised})
+	go newControlPort(session, machine, supervised).serveAll(unixLink{control})
 	ending := make(chan os.Signal, 1)
 	signal.Notify(ending, syscall.SIGTERM, syscall.SIGINT)
 	<-ending
+	supervised.halt()
+	supervised.signalAll(syscall.SIGKILL)
 	processes.signalAll(syscall.SIGKILL)
 	return nil
 }

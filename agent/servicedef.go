@@ -1,0 +1,162 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+const (
+	// serviceVersion is the version of a definition's file.
+	serviceVersion = 1
+	// maxServices bounds the services of a sprite, and with maxDefinitionBytes what a list of them takes.
+	maxServices = 100
+	// maxDefinitionBytes bounds a definition, as JSON.
+	maxDefinitionBytes = 64 << 10
+	// maxDefinitionsBytes bounds all definitions together: the host reads no longer list.
+	maxDefinitionsBytes = 512 << 10
+	// maxServiceName keeps a name with its endings a file name.
+	maxServiceName = 63
+	maxNeeds       = 32
+)
+
+// serviceDefinition says what a service is. It is a file of the guest's disk, so that it follows checkpoints, restores and forks. Never changed once it is in use: a change replaces it.
+type serviceDefinition struct {
+	Version  int               `json:"version"`
+	Name     string            `json:"name"`
+	Cmd      string            `json:"cmd"` // the program, as execvp(3) takes it
+	Args     []string          `json:"args"`
+	Env      map[string]string `json:"env"`       // over that of Base
+	Dir      string            `json:"dir"`       // empty: that of Base; relative: below it
+	Needs    []string          `json:"needs"`     // services that have to run before this one starts
+	HTTPPort *int              `json:"http_port"` // at most one service has one
+	Base     serviceBase       `json:"base"`
+	Stopped  bool              `json:"stopped"` // by its user: boots leave it alone
+}
+
+// serviceBase is what the host adds: not the user's, and not shown.
+type serviceBase struct {
+	Env  map[string]string `json:"env"`
+	Dir  string            `json:"dir"`
+	User string            `json:"user"`
+}
+
+// check finds what could never start, and fills what may be absent. Whether what it needs exists is not its business.
+func (d *serviceDefinition) check() *failure {
+	if !validServiceName(d.Name) {
+		return invalid("the name of a service must be 1 to %d letters, digits, dots, dashes or underscores, and begin with a letter or digit", maxServiceName)
+	}
+	if d.Cmd == "" {
+		return invalid("cmd is empty")
+	}
+	if d.HTTPPort != nil && (*d.HTTPPort < 1 || *d.HTTPPort > 65535) {
+		return invalid("http_port must be between 1 and 65535")
+	}
+	if len(d.Needs) > maxNeeds {
+		return invalid("a service needs at most %d others", maxNeeds)
+	}
+	for i, need := range d.Needs {
+		if !validServiceName(need) {
+			return invalid("%q in needs is not the name of a service", shorten(need))
+		}
+		if slices.Contains(d.Needs[:i], need) {
+			return invalid("needs names %s twice", need)
+		}
+	}
+	if d.Args == nil {
+		d.Args = []string{}
+	}
+	if d.Env == nil {
+		d.Env = map[string]string{}
+	}
+	if d.Needs == nil {
+		d.Needs = []string{}
+	}
+	if strings.IndexByte(d.Base.User, 0) >= 0 {
+		return invalid("user is not valid")
+	}
+	return d.spec().check()
+}
+
+// spec says what to run.
+func (d *serviceDefinition) spec() *spec {
+	env := maps.Clone(d.Base.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, d.Env)
+	dir := d.Base.Dir
+	switch {
+	case strings.HasPrefix(d.Dir, "/"):
+		dir = d.Dir
+	case d.Dir != "":
+		dir += "/" + d.Dir
+	}
+	return &spec{ID: d.Name, Argv: append([]string{d.Cmd}, d.Args...), Path: d.Cmd, Env: env, Dir: dir, User: d.Base.User}
+}
+
+// guestBase stands in where nobody gave a base: a definition written by hand, or over the sprite's own socket.
+func guestBase(root string) serviceBase {
+	base := serviceBase{User: "root", Dir: "/root", Env: map[string]string{"HOME": "/root"}}
+	if findAccount(root, "sprite").name == "sprite" {
+		base = serviceBase{User: "sprite", Dir: "/home/sprite", Env: map[string]string{"HOME": "/home/sprite"}}
+	}
+	base.Env["USER"], base.Env["LOGNAME"] = base.User, base.User
+	base.Env["SHELL"], base.Env["LANG"] = "/bin/bash", "C.UTF-8"
+	base.Env["PATH"] = base.Dir + "/.local/bin:/.sprite/bin:" + defaultPath
+	return base
+}
+
+func validServiceName(name string) bool {
+	return len(name) <= maxServiceName && validID(name) && name[0] != '.' && name[0] != '-' && name[0] != '_'
+}
+
+// shorten makes a text fit for an error.
+func shorten(text string) string {
+	if len(text) > maxServiceName {
+		return text[:maxServiceName] + "…"
+	}
+	return text
+}
+
+// cycleOf returns the services that need one another in a ring through name, in order, or nil.
+func cycleOf(name string, needs func(string) []string) []string {
+	visited := map[string]bool{}
+	var walk func(at string, path []string) []string
+	walk = func(at string, path []string) []string {
+		for _, next := range needs(at) {
+			if next == name {
+				return append(path, next)
+			}
+			if visited[next] {
+				continue
+			}
+			visited[next] = true
+			if ring := walk(next, append(slices.Clone(path), next)); ring != nil {
+				return ring
+			}
+		}
+		return nil
+	}
+	return walk(name, []string{name})
+}
+
+// inOrder returns the names and everything they need, each behind what it needs. There are no rings.
+func inOrder(names []string, needs func(string) []string) []string {
+	order, visited := []string{}, map[string]bool{}
+	var visit func(string)
+	visit = func(name string) {
+		if visited[name] {
+			return
+		}
+		visited[name] = true
+		for _, next := range needs(name) {
+			visit(next)
+		}
+		order = append(order, name)
+	}
+	for _, name := range names {
+		visit(name)
+	}
+	return order
+}
