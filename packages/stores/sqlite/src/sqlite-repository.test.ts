@@ -54,6 +54,48 @@ describe('sqlite', () => {
     assert.equal((await stat(`${path}-wal`)).mode & 0o777, 0o600);
   });
 
+  it('never answers from memory what it, or another process, has changed', async () => {
+    await using dir = await TempDir.make();
+    const path = join(dir.path, 'sylph.db');
+    await using repository = openSqliteRepository(path);
+    await using other = openSqliteRepository(path);
+    const org = await repository.ensureOrg('acme');
+    const { id } = await insertSprite(repository, plainSprite(org, 'one'), 1000);
+    const at = new Date(0).toISOString();
+    const plain = { description: '', createdAt: at, expiresAt: null, lastUsedAt: null, revokedAt: null };
+    await repository.insertToken({ id: 't', orgId: org.id, secretHash: 'h', ...plain });
+    const first = await repository.token('t');
+    assert.equal(await repository.token('t'), first, 'from memory');
+    assert.equal((await repository.spriteByName(org.id, 'one'))?.reason, null);
+    for (const [index, writer] of [repository, other, repository, other].entries()) {
+      await writer.updateSprite(id, { reason: `reason ${index}` });
+      for (const reader of [repository, other])
+        assert.equal((await reader.spriteByName(org.id, 'one'))?.reason, `reason ${index}`);
+    }
+    await other.revokeToken('t', at);
+    assert.equal((await repository.token('t'))?.revokedAt, at);
+    await other.removeSprite(id);
+    assert.equal(await repository.spriteByName(org.id, 'one'), undefined);
+    await insertSprite(other, plainSprite(org, 'one'), 1000);
+    assert.notEqual((await repository.spriteByName(org.id, 'one'))?.id, id);
+  });
+
+  it('keeps in memory no row that was changed while it was read', async () => {
+    await using dir = await TempDir.make();
+    await using repository = openSqliteRepository(join(dir.path, 'sylph.db'));
+    const org = await repository.ensureOrg('acme');
+    const { id } = await insertSprite(repository, plainSprite(org, 'one'), 1000);
+    for (let round = 0; round < 50; round++) {
+      const reason = `round ${round}`;
+      await Promise.all([
+        repository.spriteByName(org.id, 'one'),
+        repository.updateSprite(id, { reason }),
+        repository.spriteByName(org.id, 'one'),
+      ]);
+      assert.equal((await repository.spriteByName(org.id, 'one'))?.reason, reason);
+    }
+  });
+
   it('refuses a database of a newer version and leaves it alone', async () => {
     await using dir = await TempDir.make();
     const path = join(dir.path, 'sylph.db');

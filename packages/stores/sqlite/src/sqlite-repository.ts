@@ -16,6 +16,7 @@ import { isDuplicate, translate } from './failures.ts';
 import { migrate } from './migrations.ts';
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { lowestFreeUid } from './free-uid.ts';
+import { ReadCache } from './read-cache.ts';
 import { rows, type Tables } from './rows.ts';
 
 /** How long a statement waits for another process's write. Writes are a few milliseconds long. */
@@ -44,14 +45,17 @@ export function openSqliteRepository(path: string): Repository {
   }
   return new SqliteRepository(
     new Kysely<Tables>({ dialect: new NodeSqliteDialect(database), plugins: [new CamelCasePlugin()] }),
+    new ReadCache(database),
   );
 }
 
 class SqliteRepository implements Repository {
   readonly #db: Kysely<Tables>;
+  readonly #lately: ReadCache;
 
-  constructor(db: Kysely<Tables>) {
+  constructor(db: Kysely<Tables>, lately: ReadCache) {
     this.#db = db;
+    this.#lately = lately;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,7 +70,7 @@ class SqliteRepository implements Repository {
   }
 
   org(id: string): Promise<OrgRow | undefined> {
-    return run(async () => {
+    return this.#cached(`org ${id}`, async () => {
       const row = await this.#db.selectFrom('orgs').selectAll().where('id', '=', id).executeTakeFirst();
       return row && rows.org(row);
     });
@@ -95,7 +99,7 @@ class SqliteRepository implements Repository {
   }
 
   token(id: string): Promise<TokenRow | undefined> {
-    return run(async () => {
+    return this.#cached(`token ${id}`, async () => {
       const row = await this.#db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
       return row && rows.token(row);
     });
@@ -145,7 +149,7 @@ class SqliteRepository implements Repository {
   }
 
   spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined> {
-    return run(async () => {
+    return this.#cached(`sprite ${orgId}/${name}`, async () => {
       const row = await this.#db
         .selectFrom('sprites')
         .selectAll()
@@ -353,6 +357,10 @@ class SqliteRepository implements Repository {
         .onConflict((conflict) => conflict.columns(['orgId', 'key']).doUpdateSet(values))
         .execute();
     });
+  }
+
+  #cached<Row extends object>(key: string, load: () => Promise<Row | undefined>): Promise<Row | undefined> {
+    return run(() => this.#lately.get(key, load));
   }
 
   pruneIdempotent(before: string): Promise<void> {
