@@ -59,6 +59,16 @@ export const settings = {
     default: 'public',
     help: 'any lets users have messages about jobs sent to addresses of this host and its private networks',
   },
+  'requests-per-minute': {
+    schema: wholeNumber.min(0),
+    default: 60_000,
+    help: 'requests of one token in a minute, 0 = no limit',
+  },
+  'creations-per-minute': {
+    schema: wholeNumber.min(0),
+    default: 600,
+    help: 'sprites an organization makes in a minute, forks included, 0 = no limit',
+  },
   domain: { schema: z.string().min(1).max(180), default: 'sprites.localhost', help: 'domain of sprite URLs' },
   'guest-dir': {
     schema: z.string().min(1),

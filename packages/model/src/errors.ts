@@ -23,6 +23,7 @@ export const errorTable = {
   idempotency_mismatch: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
   session_exited: { status: 410, exitCode: 1, retryable: false, fault: 'user' },
   body_too_large: { status: 413, exitCode: 2, retryable: false, fault: 'user' },
+  rate_limited: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
   too_many_sessions: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
   too_many_sprites: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
   internal: { status: 500, exitCode: 1, retryable: false, fault: 'ours' },
@@ -109,7 +110,7 @@ export function nameTaken(name: string, cause?: unknown): SylphError {
 
 /**
  * Body of every error answer. `error` is what existing clients print when there is no `message` and is the message too; `code` is ours.
- * The public reference's clients read `message`, then `error`.
+ * The public reference's clients read `message`, then `error`. Of a limit, `error` is the code that those clients know and the numbers come with it.
  */
 export const errorBody = z
   .strictObject({
@@ -122,6 +123,11 @@ export const errorBody = z
       .array(z.string())
       .optional()
       .meta({ description: 'Every fault of a request that does not fit, one sentence each' }),
+    limit: z.int().optional().meta({ description: 'Of a rate: how many are allowed in a window' }),
+    window_seconds: z.int().optional(),
+    retry_after_seconds: z.int().optional(),
+    current_count: z.int().optional(),
+    upgrade_available: z.boolean().optional().meta({ description: 'Always false; existing clients look for it' }),
   })
   .meta({ id: 'Error' });
 

@@ -20,6 +20,7 @@ import { LiveSet } from './live.ts';
 import { answerUnknownPaths } from './not-found.ts';
 import type { ApiParts } from './parts.ts';
 import { proxyRoutes } from './proxy-socket.ts';
+import { RateLimits } from './rate-limits.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { sessionRoutes } from './sessions.ts';
 import { shortened } from './shortened.ts';
@@ -52,6 +53,7 @@ export function buildApi(options: ApiDeps): FastifyInstance {
   const parts: ApiParts = {
     deps,
     live,
+    rates: new RateLimits(deps.limits),
     idempotency: new Idempotency(app, deps.repository),
     websockets: new WebSockets(app, deps.limits),
   };
@@ -75,6 +77,7 @@ export function buildApi(options: ApiDeps): FastifyInstance {
         });
     });
     requireToken(closed, deps.repository);
+    closed.addHook('onRequest', (request, reply) => parts.rates.request(request.caller, reply));
     await closed.register(async (json) => {
       readJsonBodies(json, deps.limits);
       for (const plugin of routes) await json.register(plugin(parts));

@@ -16,12 +16,18 @@ export interface ApiLimits {
   maxConnections: number;
   /** Exec sockets, HTTP execs and streams open at once. */
   maxStreams: number;
+  /** Requests of one token in a minute, 0 = as many as it likes. */
+  requestsPerMinute: number;
+  /** Sprites an organization makes in a minute, forks included, 0 = as many as it likes. */
+  creationsPerMinute: number;
   /** Longest WebSocket message from a client. */
   maxMessageBytes: number;
   /** Unsent output of a client's socket at which its session is held back. */
   maxUnsentBytes: number;
   /** Unwritten input of a client at which its socket is no longer read. */
   maxUnwrittenBytes: number;
+  /** A body of a file that stops for so long is given up, and so is a client that takes nothing of one. */
+  fileStallMs: number;
   /** A quiet exec socket gets a message after so long: one client gives up after 45 s without. */
   keepAliveMs: number;
   /** Longest wait for a client to say goodbye, when the API closes or the client's token is no longer valid. */
@@ -38,9 +44,12 @@ export const defaultLimits: ApiLimits = {
   headersTimeoutMs: 15_000,
   maxConnections: 4_096,
   maxStreams: 1_024,
+  requestsPerMinute: 60_000,
+  creationsPerMinute: 600,
   maxMessageBytes: 16 * 1024 * 1024,
   maxUnsentBytes: 1024 * 1024,
   maxUnwrittenBytes: 1024 * 1024,
+  fileStallMs: 60_000,
   keepAliveMs: 20_000,
   closeTimeoutMs: 5_000,
   tokenCheckIntervalMs: 10_000,

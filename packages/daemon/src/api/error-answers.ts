@@ -3,6 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type * as z from 'zod';
 import { logFailure } from './failure-log.ts';
+import { RateLimited } from './rate-limits.ts';
 import { shortened } from './shortened.ts';
 
 /** What every route can answer besides success, for the OpenAPI document. */
@@ -40,6 +41,7 @@ export function answerErrors(app: FastifyInstance): void {
 
 /** Sends an error as the answer. */
 export function sendError(reply: FastifyReply, error: SylphError): FastifyReply {
+  if (error instanceof RateLimited) reply.header('retry-after', error.numbers.retry_after_seconds);
   return reply
     .code(error.status)
     .header('content-type', 'application/json; charset=utf-8')
@@ -54,7 +56,9 @@ export function errorAnswerOf(error: SylphError): z.output<typeof errorBody> {
         hint: 'Look for the X-Request-Id of this answer in the log.',
       }),
     );
-  return toErrorBody(error, error instanceof InvalidRequest ? error.faults : undefined);
+  const body = toErrorBody(error, error instanceof InvalidRequest ? error.faults : undefined);
+  if (error instanceof RateLimited) return { ...body, error: error.kind, ...error.numbers };
+  return error.code === 'too_many_sprites' ? { ...body, error: 'concurrent_sprite_limit_exceeded' } : body;
 }
 
 function toSylphError(thrown: unknown, request: FastifyRequest): SylphError {

@@ -11,7 +11,7 @@ const params = z.object({ name: z.string() });
 
 /** Commands to one sprite: start, suspend, recover, upgrade, restart, check, fork. */
 export const lifecycleRoutes =
-  ({ deps, idempotency }: ApiParts): FastifyPluginAsyncZod =>
+  ({ deps, idempotency, rates }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service } = deps;
 
@@ -129,7 +129,10 @@ export const lifecycleRoutes =
         const answer = (views: SpriteView[]) => ({ sprites: views.map((view) => spriteAnswer(view, deps)) });
         const { name, count } = request.body;
         const body = await idempotency.once(request, {
-          run: async () => answer(await service.fork(org, nameInPath(request.params.name), request.body)),
+          run: async () => {
+            await rates.creations(request.caller, count ?? 1);
+            return answer(await service.fork(org, nameInPath(request.params.name), request.body));
+          },
           recover: async (since, failure) => {
             if (!(failure instanceof SylphError) || failure.code !== 'name_taken') return undefined;
             const names =

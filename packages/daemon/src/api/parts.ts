@@ -1,6 +1,7 @@
 import type { ResolvedDeps } from './deps.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { LiveSet } from './live.ts';
+import type { RateLimits } from './rate-limits.ts';
 import type { WebSockets } from './websocket.ts';
 
 /** What the files of routes are given. */
@@ -8,5 +9,6 @@ export interface ApiParts {
   deps: ResolvedDeps;
   idempotency: Idempotency;
   live: LiveSet;
+  rates: RateLimits;
   websockets: WebSockets;
 }

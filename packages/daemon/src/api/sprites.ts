@@ -22,7 +22,7 @@ const noContent = z.null().describe('Done');
 
 /** `/v1/sprites`: create, list, watch, get, update, delete. */
 export const spriteRoutes =
-  ({ deps, idempotency, live }: ApiParts): FastifyPluginAsyncZod =>
+  ({ deps, idempotency, live, rates }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service } = deps;
     const answerOf = (view: SpriteView) => spriteAnswer(view, deps);
@@ -42,7 +42,10 @@ export const spriteRoutes =
       },
       handler: async (request, reply) => {
         const body = await idempotency.once(request, {
-          run: async () => answerOf(await service.create(request.caller.org, request.body)),
+          run: async () => {
+            await rates.creations(request.caller, 1);
+            return answerOf(await service.create(request.caller.org, request.body));
+          },
           recover: async (since, failure) => {
             if (!(failure instanceof SylphError) || failure.code !== 'name_taken') return undefined;
             const view = await service.get(request.caller.org, request.body.name);

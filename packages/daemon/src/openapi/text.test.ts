@@ -2,11 +2,18 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { ApiFixture, type Json } from '../api/testing/fixture.ts';
+import { referenceText } from './reference.ts';
 import { openApiText } from './text.ts';
 
 describe('the OpenAPI document', () => {
   it('is committed as the schemas say (write it with: node packages/daemon/src/openapi/write.ts)', async () => {
     assert.equal(await readFile(new URL('../../openapi.json', import.meta.url), 'utf8'), await openApiText());
+  });
+
+  it('has a committed reference for people', async () => {
+    const reference = await readFile(new URL('../../../../docs/api.md', import.meta.url), 'utf8');
+    assert.equal(reference, referenceText(await openApiText()));
+    assert.ok(!reference.includes('undefined') && !reference.includes('[object'));
   });
 
   it('is served as it is committed', async () => {

@@ -100,6 +100,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     version,
     spriteUrl: (name, suffix) => `http://${name}-${suffix}.${config.domain}`,
     ready: () => ready,
+    limits: {
+      requestsPerMinute: config['requests-per-minute'],
+      creationsPerMinute: config['creations-per-minute'],
+    },
   });
   stack.defer(() => api.close());
   const url = await api.listen({ host, port });
