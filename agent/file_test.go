@@ -743,3 +743,13 @@ func TestAWatchThatIsNotReadTellsItsLoss(t *testing.T) {
 		return w.next().Path == g.dir+"/w/last/f"
 	})
 }
+
+func TestABodyInPiecesEndsWithAnEmptyOne(t *testing.T) {
+	whole := "\x00\x00\x00\x03abc\x00\x00\x00\x02de\x00\x00\x00\x00"
+	for cut := range len(whole) + 1 {
+		got, err := io.ReadAll(&pieces{from: strings.NewReader(whole[:cut])})
+		if (err == nil) != (cut == len(whole)) || err == nil && string(got) != "abcde" {
+			t.Fatalf("cut at %d: %q %v", cut, got, err)
+		}
+	}
+}

@@ -49,7 +49,12 @@ type lister struct {
 	root      string
 	recursive bool
 	pattern   string
+	flush     func() error
+	flushedAt time.Time
 }
+
+// stillEvery is how long a walk goes on without a line: it then sends an empty one, so that the host knows it goes on.
+const stillEvery = 5 * time.Second
 
 // listFiles lists a directory, or describes a file. Links are followed at the path itself, not below it.
 func listFiles(w http.ResponseWriter, r *http.Request) error {
@@ -73,7 +78,7 @@ func listFiles(w http.ResponseWriter, r *http.Request) error {
 		return fileFail(err, "open", query.path)
 	}
 	out := bufio.NewWriterSize(w, 32<<10)
-	l := &lister{r.Context(), query.actor, out, json.NewEncoder(out), query.path, query.flag("recursive"), pattern}
+	l := &lister{r.Context(), query.actor, out, json.NewEncoder(out), query.path, query.flag("recursive"), pattern, http.NewResponseController(w).Flush, time.Now()}
 	l.lines.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	if dir == nil {
@@ -92,7 +97,7 @@ func listFiles(w http.ResponseWriter, r *http.Request) error {
 func (l *lister) walk(dir *os.File, full string, depth int) error {
 	defer dir.Close()
 	return eachName(dir, true, func(names []string) error {
-		if err := l.ctx.Err(); err != nil {
+		if err := l.alive(); err != nil {
 			return err
 		}
 		infos := make([]*syscall.Stat_t, len(names))
@@ -117,6 +122,21 @@ func (l *lister) walk(dir *os.File, full string, depth int) error {
 		}
 		return err
 	})
+}
+
+// alive says from time to time that the walk goes on; it fails when nobody listens.
+func (l *lister) alive() error {
+	if time.Since(l.flushedAt) < stillEvery {
+		return l.ctx.Err()
+	}
+	l.flushedAt = time.Now()
+	if err := l.out.WriteByte('\n'); err != nil {
+		return err
+	}
+	if err := l.out.Flush(); err != nil {
+		return err
+	}
+	return l.flush()
 }
 
 func (l *lister) entry(dir *os.File, name, full string, info *syscall.Stat_t, depth int) error {

@@ -52,11 +52,12 @@ func unpackArchive(w http.ResponseWriter, r *http.Request) error {
 		return fileFail(err, "open", query.path)
 	}
 	defer syscall.Close(u.root)
-	if err := u.all(tar.NewReader(r.Body)); err != nil {
+	body := contentOf(r)
+	if err := u.all(tar.NewReader(body)); err != nil {
 		return err
 	}
 	// What follows the end of an archive is padding; a sender waits until it is read.
-	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)); err != nil {
+	if _, err := io.Copy(io.Discard, io.LimitReader(body, 1<<20)); err != nil {
 		return fileFail(err, "unpack", query.path)
 	}
 	if err := syncAll(u.root); err != nil {

@@ -74,7 +74,7 @@ func writeContent(w http.ResponseWriter, r *http.Request) error {
 			return fileFail(err, "write", query.path)
 		}
 	}
-	size, err := receiveContent(r.Body, file.fd, at, limit)
+	size, err := receiveContent(contentOf(r), file.fd, at, limit)
 	if err != nil {
 		return fileFail(err, "write", query.path)
 	}

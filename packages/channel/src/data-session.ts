@@ -51,10 +51,11 @@ export function openStream(
   session: http2.ClientHttp2Session,
   method: string,
   path: string,
-  options: { endStream: boolean },
+  options: { endStream: boolean; headers?: http2.OutgoingHttpHeaders },
 ): http2.ClientHttp2Stream {
+  const { endStream, headers } = options;
   try {
-    return session.request({ ':method': method, ':path': path }, options);
+    return session.request({ ':method': method, ':path': path, ...headers }, { endStream });
   } catch (error) {
     throw agentFailed(`no stream can be opened: ${textOf(error)}`, error);
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type http2 from 'node:http2';
-import type { GuestChannel, GuestConnection, GuestHello, ProcessStream } from '@sylph/engine';
+import type { GuestChannel, GuestConnection, GuestFiles, GuestHello, ProcessStream } from '@sylph/engine';
 import {
   type ControlReply,
   type ControlRequest,
@@ -22,6 +22,7 @@ import { withDeadline } from './deadline.ts';
 import { agentFailed, refused, textOf } from './failure.ts';
 import { connectThrough } from './guest-connection.ts';
 import { readHello } from './hello.ts';
+import { HttpGuestFiles } from './files/guest-files.ts';
 import { parseJson, request } from './json-request.ts';
 import { exchangeNonce } from './nonce.ts';
 import { readPortWatch } from './port-watch.ts';
@@ -40,6 +41,7 @@ const dialDeadlineMs = 12_000;
 /** {@link GuestChannel} over a connected control port, and the path of the data port. Owns both. */
 export class PortsChannel implements GuestChannel {
   readonly broken: Promise<string>;
+  readonly files: GuestFiles = new HttpGuestFiles(() => this.#usableSession());
   #hello: GuestHello;
   readonly #control: ControlPort;
   readonly #dataPath: string;

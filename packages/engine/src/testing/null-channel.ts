@@ -7,6 +7,7 @@ import type {
   ProcessEvent,
   ProcessStream,
 } from '../interfaces/guest-channel.ts';
+import type { GuestFiles } from '../interfaces/guest-files.ts';
 import { guarded, type Gate } from './gate.ts';
 import type { Machine, Machines } from './null-driver.ts';
 
@@ -51,6 +52,8 @@ export class NullChannel implements GuestChannel {
   readonly machine: Machine;
   readonly hello: GuestHello = { version: 1, agent: 'null 1', kernel: 'null', bootId: 'null' };
   readonly broken: Promise<string>;
+  /** Such a guest has no files. */
+  readonly files: GuestFiles = undefined as never;
   /** What the guest was told at its start. */
   resumed: ResumeEvent | undefined;
   readonly #open: Set<NullChannel>;

@@ -225,6 +225,8 @@ export class ScriptedGuest {
     return {
       hello: { version: 1, agent: 'scripted', kernel: '', bootId: '' },
       broken,
+      // Sessions have nothing to do with files.
+      files: undefined as never,
       resume: nothing,
       open: nothing,
       quiesce: nothing,
