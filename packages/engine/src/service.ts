@@ -89,4 +89,6 @@ export interface SpriteService {
   use(org: OrgRow, name: string, options?: { signal?: AbortSignal }): Promise<SpriteLease>;
   /** Sessions without waking; undefined when the sprite never ran. */
   peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined>;
+  /** The way to the guest of a sprite that is awake, without waking or holding it; undefined when it is not. */
+  peekChannel(org: OrgRow, name: string): Promise<GuestChannel | undefined>;
 }

@@ -16,6 +16,7 @@ import type { EngineDeps } from './deps.ts';
 import { GenesisLibrary } from './genesis.ts';
 import { letGo, takeOver } from './handover.ts';
 import { shapeFrom } from './host-limits.ts';
+import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
@@ -275,9 +276,11 @@ export class Sprites implements SpriteService {
   }
 
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
-    return this.#with(org, name, async (actor) =>
-      actor.row.lastState === 'new' ? undefined : actor.sessions(),
-    );
+    return this.#with(org, name, async (actor) => (actor.row.lastState === 'new' ? undefined : actor.sessions()));
+  }
+
+  async peekChannel(org: OrgRow, name: string): Promise<GuestChannel | undefined> {
+    return this.#actors.find((await this.#row(org, name)).id)?.awake?.channel;
   }
 
   async #forkInto(

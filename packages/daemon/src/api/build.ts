@@ -19,6 +19,8 @@ import { lifecycleRoutes } from './lifecycle.ts';
 import { LiveSet } from './live.ts';
 import { answerUnknownPaths } from './not-found.ts';
 import type { ApiParts } from './parts.ts';
+import { PortBoards } from './port-board.ts';
+import { portsWatchRoutes } from './ports-watch.ts';
 import { proxyRoutes } from './proxy-socket.ts';
 import { RateLimits } from './rate-limits.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
@@ -35,6 +37,7 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   sessionRoutes,
   execSocketRoutes,
   proxyRoutes,
+  portsWatchRoutes,
   jobRoutes,
   checkpointRoutes,
   hostRoutes,
@@ -55,6 +58,7 @@ export function buildApi(options: ApiDeps): FastifyInstance {
     live,
     rates: new RateLimits(deps.limits),
     idempotency: new Idempotency(app, deps.repository),
+    ports: new PortBoards(app.log),
     websockets: new WebSockets(app, deps.limits),
   };
 

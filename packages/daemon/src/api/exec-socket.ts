@@ -8,6 +8,7 @@ import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { ExecClient } from './exec-client.ts';
 import { passInput } from './exec-input.ts';
+import { tellSessionPorts } from './exec-ports.ts';
 import { sendBytes, sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { InputFeeders } from './input-feeders.ts';
@@ -52,7 +53,7 @@ interface Joining {
 
 /** The exec WebSocket: starting a command, and attaching to one. */
 export const execSocketRoutes =
-  ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
+  ({ deps, live, websockets, ports }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service, limits } = deps;
     const feeders = new InputFeeders();
@@ -191,6 +192,7 @@ export const execSocketRoutes =
           ...(screen === undefined ? {} : { screen_bytes: screen.drawing.length }),
         });
         if (screen !== undefined) await sendBytes(client, undefined, screen.drawing);
+        void tellSessionPorts(client, session, { service, boards: ports, org: request.caller.org, name });
         await sendOutput(client, session, offset);
       } catch (error) {
         if (!client.gone.aborted) {

@@ -1,6 +1,7 @@
 import type { ResolvedDeps } from './deps.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { LiveSet } from './live.ts';
+import type { PortBoards } from './port-board.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { WebSockets } from './websocket.ts';
 
@@ -10,5 +11,6 @@ export interface ApiParts {
   idempotency: Idempotency;
   live: LiveSet;
   rates: RateLimits;
+  ports: PortBoards;
   websockets: WebSockets;
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import { signalName } from '../guest/process.ts';
+import type { PortMessage } from './ports.ts';
 
 /** A running session of `GET …/exec`. `is_active` means that a client is attached. */
 export const session = z
@@ -31,6 +32,8 @@ export const signalText = z
 
 /** Text messages from server to client on an exec socket. */
 export type ExecServerMessage =
+  /** The session's processes opened or closed a port. */
+  | PortMessage
   /**
    * First of all; `offset`: where in the session's output the following bytes begin. `input_offset`: input bytes the session has, counted from the command's start, so that a client whose connection broke knows what to send
    * again; absent when nobody knows, or while another client's input may still arrive. `screen_bytes`: the first so many bytes of output draw a terminal's screen as it was at `offset`; they do not count.

@@ -80,6 +80,10 @@ export class AgentService extends FakeService implements AsyncDisposable {
     return { view: lease.view, sessions, channel: this.#channel, [Symbol.dispose]: () => lease[Symbol.dispose]() };
   }
 
+  override async peekChannel(org: OrgRow, name: string): Promise<GuestChannel | undefined> {
+    return (await this.get(org, name)).state === 'running' ? this.#channel : undefined;
+  }
+
   override async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
     await super.peekSessions(org, name);
     return this.#sessions;

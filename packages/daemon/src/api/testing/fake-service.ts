@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  GuestChannel,
   OrgRow,
   SessionRequest,
   SpriteLease,
@@ -216,6 +217,11 @@ export class FakeService implements SpriteService {
   async peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined> {
     await this.#call(`peek ${name}`);
     return this.#need(org, name).lastState === 'new' ? undefined : this.#sessions();
+  }
+
+  async peekChannel(org: OrgRow, name: string): Promise<GuestChannel | undefined> {
+    this.#need(org, name);
+    return undefined;
   }
 
   #sessions(): SpriteSessions {
