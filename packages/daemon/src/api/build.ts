@@ -10,6 +10,9 @@ import { defaultLimits, type ApiDeps, type ResolvedDeps } from './deps.ts';
 import { answerErrors, sendError } from './error-answers.ts';
 import { httpExecRoutes } from './exec-http.ts';
 import { execSocketRoutes } from './exec-socket.ts';
+import { fileContentRoutes } from './files/content.ts';
+import { fileTreeRoutes } from './files/tree.ts';
+import { fileWatchRoutes } from './files/watch-socket.ts';
 import { healthRoutes } from './health.ts';
 import { hostRoutes } from './host.ts';
 import { Idempotency } from './idempotency.ts';
@@ -22,8 +25,8 @@ import type { ApiParts } from './parts.ts';
 import { PortBoards } from './port-board.ts';
 import { portsWatchRoutes } from './ports-watch.ts';
 import { proxyRoutes } from './proxy-socket.ts';
-import { RateLimits } from './rate-limits.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
+import { RateLimits } from './rate-limits.ts';
 import { sessionRoutes } from './sessions.ts';
 import { shortened } from './shortened.ts';
 import { spriteRoutes } from './sprites.ts';
@@ -40,6 +43,8 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   portsWatchRoutes,
   jobRoutes,
   checkpointRoutes,
+  fileTreeRoutes,
+  fileWatchRoutes,
   hostRoutes,
 ];
 
@@ -87,6 +92,7 @@ export function buildApi(options: ApiDeps): FastifyInstance {
       for (const plugin of routes) await json.register(plugin(parts));
     });
     await closed.register(httpExecRoutes(parts));
+    await closed.register(fileContentRoutes(parts));
   });
   return app;
 }

@@ -7,10 +7,10 @@ export class FlowingAnswer {
   readonly #reply: FastifyReply;
   #quiet: NodeJS.Timeout | undefined;
 
-  constructor(reply: FastifyReply, place: Place, headers: Record<string, string>) {
+  constructor(reply: FastifyReply, place: Place, headers: Record<string, string>, status = 200) {
     this.#reply = reply;
     reply.hijack();
-    reply.raw.writeHead(200, {
+    reply.raw.writeHead(status, {
       ...(reply.getHeaders() as Record<string, string>),
       'cache-control': 'no-store',
       ...headers,

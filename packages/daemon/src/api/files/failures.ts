@@ -1,0 +1,49 @@
+import { GuestFileError } from '@sylph/engine';
+import { errorBody, fileErrorBody, type FileErrorBody } from '@sylph/model';
+import type { FastifyInstance } from 'fastify';
+import * as z from 'zod';
+
+/** What every route of files can answer besides success, for the OpenAPI document. */
+export const fileErrorResponses = {
+  '4xx': z
+    .union([fileErrorBody, errorBody])
+    .describe(
+      'With the name of an errno as `code` what the sprite says of the file: 404 ENOENT; 403 EACCES, EPERM, EROFS; 409 EEXIST, ENOTEMPTY, EBUSY; 400 EISDIR, ENOTDIR, EINVAL, ELOOP, ENAMETOOLONG, EXDEV; 416 a range outside of the file; 408 ETIMEDOUT a body that stopped for 60 s',
+    ),
+  '5xx': z
+    .union([fileErrorBody, errorBody])
+    .describe('507 ENOSPC, EDQUOT: the disk of the sprite is full; 500 EIO; else the request could not be served'),
+};
+
+/** Answers what guests say of files in the shape existing clients know; other failures go to the handler above. */
+export function answerFileErrors(app: FastifyInstance): void {
+  app.setErrorHandler((thrown: unknown, _request, reply) => {
+    if (!(thrown instanceof GuestFileError)) throw thrown;
+    if (thrown.status === 416 && thrown.sizeBytes !== undefined)
+      reply.header('content-range', `bytes */${thrown.sizeBytes}`);
+    return reply
+      .code(thrown.status)
+      .header('content-type', 'application/json; charset=utf-8')
+      .send(JSON.stringify(bodyOf(thrown)));
+  });
+}
+
+function bodyOf({ message, path, errno, status, sizeBytes }: GuestFileError): FileErrorBody {
+  const hint = hints[errno];
+  return {
+    error: message,
+    message,
+    path,
+    code: errno,
+    ...(hint === undefined ? {} : { hint }),
+    retryable: errno === 'EBUSY' || errno === 'ETIMEDOUT',
+    ...(status === 409 && sizeBytes !== undefined ? { size_bytes: sizeBytes } : {}),
+  };
+}
+
+const hints: Record<string, string> = {
+  EACCES: 'Files are touched as the user sprite; asRoot=true does it as root.',
+  EPERM: 'Files are touched as the user sprite; asRoot=true does it as root.',
+  ENOSPC: 'The disk of the sprite is full: delete something in it.',
+  ENOTEMPTY: 'recursive=true also removes what is in it.',
+};
