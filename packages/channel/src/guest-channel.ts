@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type http2 from 'node:http2';
-import type { GuestChannel, GuestConnection, GuestFiles, GuestHello, ProcessStream } from '@sylph/engine';
+import type {
+  GuestChannel,
+  GuestConnection,
+  GuestFiles,
+  GuestHello,
+  GuestServices,
+  ProcessStream,
+} from '@sylph/engine';
 import {
   type ControlReply,
   type ControlRequest,
@@ -21,6 +28,7 @@ import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, refused, textOf } from './failure.ts';
 import { connectThrough } from './guest-connection.ts';
+import { HttpGuestServices } from './guest-services.ts';
 import { readHello } from './hello.ts';
 import { HttpGuestFiles } from './files/guest-files.ts';
 import { parseJson, request } from './json-request.ts';
@@ -42,6 +50,7 @@ const dialDeadlineMs = 12_000;
 export class PortsChannel implements GuestChannel {
   readonly broken: Promise<string>;
   readonly files: GuestFiles = new HttpGuestFiles(() => this.#usableSession());
+  readonly services: GuestServices = new HttpGuestServices(() => this.#usableSession());
   #hello: GuestHello;
   readonly #control: ControlPort;
   readonly #dataPath: string;

@@ -1,5 +1,6 @@
 export * from './interfaces/guest-channel.ts';
 export * from './interfaces/guest-files.ts';
+export * from './interfaces/guest-services.ts';
 export * from './interfaces/host-network.ts';
 export * from './interfaces/pool-store.ts';
 export * from './interfaces/repository.ts';

@@ -9,6 +9,7 @@ import type {
   SignalName,
   StartedPayload,
 } from '@sylph/model';
+import type { GuestServices } from './guest-services.ts';
 import type { GuestFiles } from './guest-files.ts';
 
 /** What the agent says of itself. Texts are cleaned and cut. */
@@ -46,6 +47,7 @@ export interface GuestChannel extends AsyncDisposable {
   /** Settles with the reason when the data session broke without `close`. Never rejects. A channel that is closed never settles it. */
   readonly broken: Promise<string>;
   readonly files: GuestFiles;
+  readonly services: GuestServices;
   /** Tells the guest of its start and opens the data session. Until it resolves nothing else may be called. */
   resume(event: ResumeEvent, options: { deadlineMs: number }): Promise<void>;
   /** Opens the data session to a guest that runs on since before this daemon. */

@@ -8,6 +8,7 @@ import type {
   ProcessStream,
 } from '../interfaces/guest-channel.ts';
 import type { GuestFiles } from '../interfaces/guest-files.ts';
+import type { GuestServices } from '../interfaces/guest-services.ts';
 import { guarded, type Gate } from './gate.ts';
 import type { Machine, Machines } from './null-driver.ts';
 
@@ -54,6 +55,8 @@ export class NullChannel implements GuestChannel {
   readonly broken: Promise<string>;
   /** Such a guest has no files. */
   readonly files: GuestFiles = undefined as never;
+  /** Nor services. */
+  readonly services: GuestServices = undefined as never;
   /** What the guest was told at its start. */
   resumed: ResumeEvent | undefined;
   readonly #open: Set<NullChannel>;

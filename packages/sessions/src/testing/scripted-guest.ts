@@ -227,6 +227,8 @@ export class ScriptedGuest {
       broken,
       // Sessions have nothing to do with files.
       files: undefined as never,
+      // Nor with services.
+      services: undefined as never,
       resume: nothing,
       open: nothing,
       quiesce: nothing,
