@@ -470,7 +470,7 @@ describe('completion', () => {
     assert.deepEqual(await offered('res'), ['restore', 'restart']);
     assert.deepEqual(await offered('checkpoint', 'cr'), ['create']);
     assert.deepEqual(await offered('exec', '--tt'), ['--tty']);
-    assert.deepEqual(await offered('exec', '--no-'), ['--no-stdin']);
+    assert.deepEqual(await offered('exec', '--no-'), ['--no-port-forward', '--no-stdin']);
     assert.deepEqual(await offered('exec', '-s', 'o'), ['one']);
     assert.deepEqual(await offered('info', ''), ['one']);
     assert.deepEqual(await offered('exec', '-s', 'one', 'ls', '--'), []);

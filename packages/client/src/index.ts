@@ -12,4 +12,4 @@ export type { AttachRequest, CommandRequest, ExecRequest, SessionWatch, Terminal
 export type { ExecInput } from './exec/input.ts';
 export { ExecSession, type ExecExit } from './exec/session.ts';
 export { PortConnection, type PortTarget } from './ports/connection.ts';
-export type { PortChange } from './ports/watch.ts';
+export { isPortMessage, type PortChange } from './ports/watch.ts';

@@ -17,6 +17,7 @@ const commandOptions = {
     placeholder: 'K=V',
     description: 'variable to set; K=V,K2=V2; a bare NAME takes its value from here; repeatable',
   },
+  portForward: { kind: 'off', description: 'do not forward the ports that the command opens' },
 } as const;
 
 export const exec = command({
@@ -69,6 +70,7 @@ export const exec = command({
       sprite,
       waitingFor: `waiting for ${sprite} to wake`,
       stdin: options.stdin,
+      forward: options.portForward,
       open: (watching) => client.exec(sprite, { ...request, ...watching }),
     });
   },
@@ -101,6 +103,7 @@ export const console = command({
       sprite,
       waitingFor: `waiting for ${sprite} to wake`,
       stdin: true,
+      forward: options.portForward,
       open: (watching) => client.exec(sprite, { ...request, ...watching }),
     });
   },

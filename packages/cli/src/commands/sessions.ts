@@ -53,6 +53,7 @@ const attach = command({
         sprite,
         waitingFor: `waiting for session ${id} of ${sprite}`,
         stdin,
+        forward: false,
         open: (watching) => client.attach(sprite, id, { stdin, ...watching }),
       });
     }

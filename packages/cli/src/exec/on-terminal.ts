@@ -9,6 +9,8 @@ const ctrlC = 0x03;
 
 /** The state of the connection, as the keyboard needs it. */
 export interface ConnectionState {
+  /** Shows a line of our own. Replaced while a program has the terminal. */
+  remark: (text: string) => void;
   /** False while it is being taken up again. */
   connected: boolean;
 }
@@ -50,6 +52,8 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
     resize();
     process.stdin.resume();
   });
+  const { remark } = connection;
+  connection.remark = (text) => terminal.remark(text);
   process.stdin.on('data', typed).once('end', gone).once('error', gone);
   process.stdout.on('resize', resize);
   resize();
@@ -61,6 +65,7 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
     ended.catch(() => undefined); // After detaching nobody waits for it.
     return await Promise.race([ended, left.promise]);
   } finally {
+    connection.remark = remark;
     process.stdout.off('resize', resize);
     process.stdin.off('data', typed).off('end', gone).off('error', gone);
     await terminal.restore();

@@ -1,6 +1,7 @@
 import type { AttachRequest, ExecRequest, ExecSession } from '@sylph/client';
 import type { Context } from '../context.ts';
 import { Interrupted } from '../failure.ts';
+import { AutoForward } from '../ports/auto-forward.ts';
 import { watch, runPlain } from './plain.ts';
 import { explainLoss } from './lost.ts';
 import { isInteractive, runOnTerminal, type ConnectionState } from './on-terminal.ts';
@@ -14,11 +15,20 @@ export type OpenSession = (
 /** Opens a session, speaks to it from our terminal or our pipes, and returns the exit code of the command; 0 after detaching. */
 export async function runSession(
   context: Context,
-  options: { sprite: string; waitingFor: string; stdin: boolean; open: OpenSession },
+  options: { sprite: string; waitingFor: string; stdin: boolean; forward: boolean; open: OpenSession },
 ): Promise<number> {
   const { out } = context;
   const control = new AbortController();
-  const connection: ConnectionState = { connected: true };
+  const connection: ConnectionState = { connected: true, remark: (text) => out.note(text) };
+  // Nobody would read where a port can be reached.
+  const forwarding = options.forward && !out.json && process.stderr.isTTY;
+  await using forwards = forwarding
+    ? new AutoForward({
+        client: await context.client(),
+        sprite: options.sprite,
+        remark: (text) => connection.remark(text),
+      })
+    : undefined;
   const notes = watch({ note: (text) => out.note(process.stdin.isRaw ? `\r\n${text}\r` : text) });
   using signals = new StopSignals({
     leave: (reason) => control.abort(reason),
@@ -28,6 +38,10 @@ export async function runSession(
   const session = await out.waiting(options.waitingFor, () =>
     options.open({
       ...notes,
+      onMessage: (message) => {
+        notes.onMessage(message);
+        forwards?.heard(message);
+      },
       signal: control.signal,
       onConnection: (event) => {
         connection.connected = event.type === 'resumed';

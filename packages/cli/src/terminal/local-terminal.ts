@@ -17,6 +17,11 @@ const sttyMs = 2000;
 const writeAttempts = 100;
 const writeWaitMs = 10;
 
+/** A line of our own waits until the program has been quiet for so long. */
+const remarkQuietMs = 150;
+/** Most lines of our own that wait. */
+const maxRemarks = 16;
+
 /**
  * The person's terminal while it is lent to a program elsewhere. From {@link enter} on every key goes to the program; {@link restore} puts back the line discipline as it
  * was and undoes what the program's output left behind. However the process ends, that happens: at its exit, by a deadly signal, by an error nobody caught; and when it is killed,
@@ -31,6 +36,8 @@ export class LocalTerminal {
   #restored = false;
   #onResume: (() => void) | undefined;
   #guardian: Guardian | undefined;
+  readonly #remarks: string[] = [];
+  #quiet: NodeJS.Timeout | undefined;
 
   constructor(stdin: NodeJS.ReadStream = process.stdin, stdout: NodeJS.WriteStream & { fd: number } = process.stdout) {
     this.#stdin = stdin;
@@ -63,8 +70,15 @@ export class LocalTerminal {
     this.#setRaw(true);
   }
 
+  /** Shows a line of our own, once the program is quiet and has not the whole screen. */
+  remark(text: string): void {
+    if (this.#remarks.length < maxRemarks) this.#remarks.push(text);
+    this.#remarkLater();
+  }
+
   /** Writes the program's output; resolves when more may be written. */
   write(bytes: Uint8Array): Promise<void> {
+    if (this.#remarks.length > 0) this.#remarkLater();
     if (this.#stdout.isTTY) {
       this.#tracker.feed(bytes);
       // Before the bytes are out: better to undo what was not done yet than to miss it.
@@ -78,6 +92,7 @@ export class LocalTerminal {
 
   /** Puts everything back; later calls do nothing. Reports of mouse and focus still on their way are swallowed, or the shell would take them for typing. */
   async restore(): Promise<void> {
+    clearTimeout(this.#quiet);
     const late = this.#tracker.reporting;
     this.#writeBack();
     if (late && this.#raw) {
@@ -92,6 +107,14 @@ export class LocalTerminal {
     this.#guardian?.end();
     for (const [name, handler] of this.#handlers) process.off(name, handler);
     this.#onResume = undefined;
+  }
+
+  #remarkLater(): void {
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => {
+      if (this.#restored || !this.#tracker.interruptible) return;
+      for (const text of this.#remarks.splice(0)) this.#stdout.write(`\r\n${text}\r\n`);
+    }, remarkQuietMs).unref();
   }
 
   #putBack(): void {

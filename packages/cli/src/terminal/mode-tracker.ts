@@ -54,6 +54,11 @@ export class ModeTracker {
     return [9, 1000, 1001, 1002, 1003, 1004].some((mode) => this.#modes.get(mode) === true);
   }
 
+  /** Whether a line of our own would disturb nothing: no sequence is under way, no full-screen program has the screen. */
+  get interruptible(): boolean {
+    return !this.#reader.unfinished && !this.#isAlternate && !this.#region;
+  }
+
   /** What puts the terminal back; empty when nothing is left to undo. */
   restore(): string {
     const parts: string[] = [];

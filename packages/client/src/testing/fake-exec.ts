@@ -14,6 +14,8 @@ export interface FakeExecFaults {
 /** Exec of the fake server: real local processes behind the public API's routes. */
 export class FakeExec {
   readonly sessions = new Map<string, FakeSession>();
+  /** Told on every socket behind `session_info`. */
+  portMessages: Json[] = [];
   readonly #faults: FakeExecFaults;
   #counter = 0;
 
@@ -122,6 +124,7 @@ export class FakeExec {
         ...position,
       }),
     );
+    for (const message of this.portMessages) ws.send(JSON.stringify(message));
     for await (const { stream, bytes } of session.read(offset, () => ws.readyState === ws.OPEN)) {
       await new Promise<void>((resolve) =>
         ws.send(tty ? bytes : Buffer.concat([Buffer.of(stream), bytes]), () => resolve()),

@@ -67,6 +67,11 @@ export class FakeServer implements AsyncDisposable {
     return server;
   }
 
+  /** What exec sockets tell of ports. */
+  set openPorts(ports: number[]) {
+    this.#exec.portMessages = ports.map((port) => ({ type: 'port_opened', port, address: '127.0.0.1', pid: 1 }));
+  }
+
   /** By id, ended ones included. */
   get sessions(): Map<string, FakeSession> {
     return this.#exec.sessions;
