@@ -27,6 +27,7 @@ import { portsWatchRoutes } from './ports-watch.ts';
 import { proxyRoutes } from './proxy-socket.ts';
 import { logRequests, requestIdOf, requestLogger } from './request-log.ts';
 import { RateLimits } from './rate-limits.ts';
+import { serviceRoutes } from './services.ts';
 import { sessionRoutes } from './sessions.ts';
 import { shortened } from './shortened.ts';
 import { spriteRoutes } from './sprites.ts';
@@ -42,6 +43,7 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   proxyRoutes,
   portsWatchRoutes,
   jobRoutes,
+  serviceRoutes,
   checkpointRoutes,
   fileTreeRoutes,
   fileWatchRoutes,

@@ -38,6 +38,11 @@ export function sessionRequest(query: ExecQuery, sprite: SpriteView): SessionReq
   return request;
 }
 
+/** What a command of a sprite begins with when nobody says otherwise. */
+export function commandBase(sprite: SpriteView): { env: Record<string, string>; dir: string; user: string } {
+  return { env: composeEnvironment(false, sprite.row.environment, []), dir: home, user };
+}
+
 /** Defaults, over them the sprite's environment, over that the caller's. Nothing of the daemon's own. */
 function composeEnvironment(
   tty: boolean,

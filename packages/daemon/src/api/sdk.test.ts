@@ -205,6 +205,50 @@ describe('the official JavaScript client', () => {
     assert.match(unknown.at(-1)?.error ?? '', /^Failed to restore checkpoint:/);
   });
 
+  it('keeps services', async () => {
+    const told = async (stream: AsyncIterable<{ type: string; data?: string }>): Promise<string> => {
+      let text = '';
+      for await (const { type, data } of stream) text += `${type}${data === undefined ? '' : `=${data.trimEnd()}`} `;
+      return text.trimEnd();
+    };
+    const config = { cmd: 'sh', args: ['-c', 'echo "$A"; exec sleep 1000'], env: { A: 'b' }, dir: '/', needs: [] };
+    assert.equal(await told(await sprite.createService('web', config, '300ms')), 'started stdout=b complete');
+    const [listed] = await sprite.listServices();
+    assert.ok(listed);
+    assert.deepEqual(
+      [listed.name, listed.args, listed.env, listed.state?.status, listed.state?.restartCount],
+      ['web', config.args, config.env, 'running', 0],
+    );
+    assert.equal((await sprite.getService('web')).state?.pid, listed.state?.pid);
+    await sprite.createService('app', { ...config, needs: ['web'], httpPort: 18_090 }, '0s').then(told);
+    await assert.rejects(sprite.createService('other', { cmd: 'sh', httpPort: 18_091 }), /Service conflict/);
+    await assert.rejects(sprite.deleteService('web'), /Service conflict/);
+    assert.match(await told(await sprite.stopService('web', '5s')), /^stopping .*stopped complete$/);
+    await assert.rejects(sprite.stopService('web'), /Service not running/);
+    await assert.rejects(sprite.signalService('web', 'HUP'), /Service not running/);
+    assert.equal(await told(await sprite.startService('web', '300ms')), 'started stdout=b complete');
+    assert.match(
+      await told(await sprite.restartService('web', '300ms')),
+      /^stopping stopped started stdout=b complete$/,
+    );
+    await sprite.signalService('web', 'SIGCONT');
+    await assert.rejects(sprite.signalService('web', 'NOPE'), /Invalid signal/);
+    assert.equal(
+      await told(await sprite.getServiceLogs('web', { lines: 2, duration: '100ms' })),
+      'stdout=b stdout=b complete',
+    );
+    await sprite.deleteService('app');
+    await sprite.deleteService('web');
+    for (const missing of [
+      () => sprite.getService('web'),
+      () => sprite.startService('web'),
+      () => sprite.stopService('web'),
+      () => sprite.deleteService('web'),
+    ])
+      await assert.rejects(missing(), /Service not found/);
+    assert.deepEqual(await sprite.listServices(), []);
+  });
+
   it('falls back from its control connection', async () => {
     const control = new SpritesClient(api.token, { baseURL: api.url, controlMode: true });
     assert.equal((await control.sprite('one').execFile('echo', ['direct'])).stdout, 'direct\n');
