@@ -5,11 +5,13 @@ import { collect, type CommandResult } from './exec/collect.ts';
 import { httpExec, type HttpExec } from './exec/http.ts';
 import { commandQuery, execQuery, type AttachRequest, type CommandRequest, type ExecRequest } from './exec/request.ts';
 import { ExecSession } from './exec/session.ts';
+import { SpriteFiles } from './files/files.ts';
 import { Http, segment } from './http.ts';
 import { Jobs } from './jobs.ts';
 import { resolveOptions, type ClientOptions } from './options.ts';
 import { PortConnection, type PortTarget } from './ports/connection.ts';
 import { watchPorts, type PortChange } from './ports/watch.ts';
+import { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
 import { nodeTransport } from './transport/node.ts';
@@ -29,6 +31,7 @@ export class SylphClient {
   readonly checkpoints: Checkpoints;
   readonly sessions: Sessions;
   readonly jobs: Jobs;
+  readonly services: Services;
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
@@ -37,6 +40,7 @@ export class SylphClient {
     this.checkpoints = new Checkpoints(this.#http);
     this.sessions = new Sessions(this.#http);
     this.jobs = new Jobs(this.#http);
+    this.services = new Services(this.#http);
   }
 
   get baseUrl(): string {
@@ -58,6 +62,11 @@ export class SylphClient {
   /** The server's OpenAPI document. Needs no token. */
   openapi(options: CallOptions = {}): Promise<unknown> {
     return this.#http.json('/openapi.json', options);
+  }
+
+  /** The files of a sprite. */
+  files(sprite: string): SpriteFiles {
+    return new SpriteFiles(this.#http, sprite);
   }
 
   /** Starts a command over a WebSocket; wakes the sprite. Resolves when the server has named its session. */

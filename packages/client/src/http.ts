@@ -8,6 +8,8 @@ export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD';
   query?: Record<string, string | undefined>;
   body?: unknown;
+  /** Sent as it is, in the place of `body`. */
+  content?: Uint8Array | ReadableStream<Uint8Array> | undefined;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
   timeoutMs?: number;
@@ -87,21 +89,45 @@ export class Http {
     }
   }
 
+  /**
+   * The answer to a request, whose body the caller reads, or cancels. It has to begin within `timeoutMs`, unless a content is sent, whose sender watches over it. `signal` ends it at any time.
+   */
+  async response(path: string, request: RequestOptions & { signal: AbortSignal }): Promise<Response> {
+    const { baseUrl, timeouts } = this.options;
+    const begin = async (signal: AbortSignal): Promise<Response> => {
+      const answer = await this.#send(path, request, signal);
+      if (!answer.ok) throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl));
+      return answer;
+    };
+    if (request.content !== undefined) return begin(request.signal);
+    const link = linkedController([request.signal, this.options.signal]);
+    const timeoutMs = request.timeoutMs ?? timeouts.lifecycleMs;
+    const timer = setTimeout(() => link.controller.abort(timeoutError(baseUrl, timeoutMs)), timeoutMs);
+    try {
+      return await begin(link.controller.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async #send(path: string, request: RequestOptions, signal: AbortSignal): Promise<Response> {
     const { baseUrl, headers, fetch } = this.options;
-    const body = request.body === undefined ? null : JSON.stringify(request.body);
+    const body = request.body === undefined ? (request.content ?? null) : JSON.stringify(request.body);
     try {
       return await fetch(this.url(path, request.query), {
         method: request.method ?? 'GET',
         headers: {
           ...headers,
           accept: 'application/json',
-          ...(body === null ? {} : { 'content-type': 'application/json' }),
+          ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(request.content === undefined ? {} : { 'content-type': 'application/octet-stream' }),
           ...request.headers,
         },
-        body,
+        body: body as RequestInit['body'] & (string | null),
         signal,
         redirect: 'error',
+        // Asked for by the standard when a stream is sent.
+        ...(request.content instanceof ReadableStream ? { duplex: 'half' as const } : {}),
       });
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;

@@ -1,6 +1,7 @@
 export { SylphClient, type InputSource } from './client.ts';
 export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
 export type { JobOutput, JobRequest } from './jobs.ts';
+export type { ServiceRequest, WindowOptions } from './services.ts';
 export { createdId } from './checkpoints.ts';
 export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';
 export type { CallOptions, CheckResult, RepeatableOptions, RestartResult } from './sprites.ts';
@@ -13,3 +14,6 @@ export type { ExecInput } from './exec/input.ts';
 export { ExecSession, type ExecExit } from './exec/session.ts';
 export { PortConnection, type PortTarget } from './ports/connection.ts';
 export { isPortMessage, type PortChange } from './ports/watch.ts';
+export { SpriteFiles } from './files/files.ts';
+export type { FileChange, FileOptions, Progress, UploadSource, WriteFileOptions } from './files/options.ts';
+export type { FileDownload } from './files/download.ts';

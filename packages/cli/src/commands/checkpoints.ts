@@ -108,7 +108,7 @@ const remove = command({
 
 export const checkpoint = command({
   name: 'checkpoint',
-  aliases: ['cp', 'checkpoints'],
+  aliases: ['checkpoints'],
   summary: 'create, list, show and delete checkpoints',
   subcommands: [create, list, info, remove],
 });

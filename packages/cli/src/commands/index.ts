@@ -3,6 +3,7 @@ import { checkpoint, restore } from './checkpoints.ts';
 import { complete, completion } from './completion.ts';
 import { doctor } from './doctor.ts';
 import { console, exec } from './exec.ts';
+import { cp, edit, file } from './files.ts';
 import { host, showVersion } from './host.ts';
 import { check, fork, recover, restart, start, suspend, upgrade } from './lifecycle.ts';
 import { jobs } from './jobs.ts';
@@ -16,6 +17,7 @@ import { use } from './use.ts';
 export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
   { title: 'Sprites:', commands: [create, list, info, use, destroy] },
   { title: 'Running things:', commands: [exec, console, sessions, proxy, jobs] },
+  { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },
   { title: 'Server:', commands: [login, logout, host, doctor] },

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { exampleHost, exampleSprite, Refusal, send, type Json } from './fake-answers.ts';
 import { FakeExec, type FakeExecFaults } from './fake-exec.ts';
+import { FakeFiles } from './fake-files.ts';
 import { serveProxy } from './fake-proxy.ts';
 import type { FakeSession } from './fake-session.ts';
 
@@ -34,6 +35,7 @@ export class FakeServer implements AsyncDisposable {
     stallStreams: false,
     failStreams: false,
   };
+  readonly files = new FakeFiles();
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
   /** What `…/ports/watch` says before it closes. */
@@ -106,6 +108,7 @@ export class FakeServer implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
     this.#http.close();
     await once(this.#http, 'close');
+    await this.files.dispose();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -139,6 +142,7 @@ export class FakeServer implements AsyncDisposable {
     if (name === undefined) return method === 'POST' ? this.#create(request, response) : this.#list(response, url);
     const sprite = this.#sprite(name);
     const action = rest.join('/');
+    if (rest[0] === 'fs') return this.files.answer(request, response, url, rest[1] ?? '');
     const route = `${method} ${rest[0] ?? ''}${rest.length > 1 ? '/…' : ''}`;
     switch (route) {
       case 'GET ':
