@@ -1,3 +1,4 @@
+import { execFramesType } from '@sylph/model';
 import { ClientError } from '../errors.ts';
 import { linkedController } from '../deadline.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -33,7 +34,7 @@ async function* read(
       const { connectMs, lifecycleMs } = options.timeouts;
       const frames = options.transport.postChunked({
         url: request.url,
-        headers: options.headers,
+        headers: { ...options.headers, accept: execFramesType },
         connectMs,
         answerMs: lifecycleMs,
         body: request.body,

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { encodeFrame, execFramesType } from '@sylph/model';
 import type { WebSocket } from 'ws';
 import { Refusal, type Json } from './fake-answers.ts';
 import { FakeSession, type FakeCommand } from './fake-session.ts';
@@ -7,6 +8,8 @@ import { FakeSession, type FakeCommand } from './fake-session.ts';
 export interface FakeExecFaults {
   /** Whether sessions can be taken up again at an output offset. */
   keepsOffsets: boolean;
+  /** HTTP exec answers in frames, torn into pieces so long; 0: one chunk is one frame. */
+  framesBytes: number;
   /** Whether `session_info` says how much input was taken. */
   tellsInput: boolean;
 }
@@ -68,12 +71,28 @@ export class FakeExec {
         session.endInput();
       })().catch(() => session.endInput());
     } else request.resume();
+    if (request.headers.accept === execFramesType && this.#faults.framesBytes > 0)
+      return this.#frames(response, session);
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     // Node joins chunks that are written before earlier ones are out.
     const write = (bytes: Buffer): Promise<void> => new Promise((resolve) => response.write(bytes, () => resolve()));
     for await (const entry of session.read(0, () => !response.destroyed))
       await write(Buffer.concat([Buffer.of(entry.stream), entry.bytes]));
     await write(Buffer.of(3, await session.exited));
+    response.end();
+  }
+
+  /** The answer in frames, torn into pieces of `framesBytes`. */
+  async #frames(response: ServerResponse, session: FakeSession): Promise<void> {
+    response.writeHead(200, { 'content-type': execFramesType });
+    const frames: Buffer[] = [];
+    for await (const { stream, bytes } of session.read(0, () => !response.destroyed))
+      frames.push(encodeFrame(stream, bytes));
+    const code = await session.exited;
+    const end = code === 99 ? { lost: 'the VM died' } : { exit_code: code };
+    const all = Buffer.concat([...frames, encodeFrame(3, Buffer.from(JSON.stringify(end)))]);
+    for (let at = 0; at < all.length; at += this.#faults.framesBytes)
+      response.write(all.subarray(at, at + this.#faults.framesBytes));
     response.end();
   }
 

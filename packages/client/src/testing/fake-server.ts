@@ -31,6 +31,7 @@ export class FakeServer implements AsyncDisposable {
     keepsOffsets: true,
     refuseExec: undefined,
     tellsInput: true,
+    framesBytes: 0,
     wakeMs: 0,
     stallStreams: false,
     failStreams: false,

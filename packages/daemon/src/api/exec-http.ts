@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import type { Session } from '@sylph/engine';
-import { httpExecQuery, streamByte, SylphError } from '@sylph/model';
+import { execFramesType, httpExecQuery, SylphError } from '@sylph/model';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
 import { sessionRequest } from './exec-request.ts';
+import { type ExecWriter, execWriterFor } from './exec-writers.ts';
 import type { Place } from './live.ts';
-import { PacedChunks } from './paced-chunks.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 
@@ -32,13 +32,20 @@ export const httpExecRoutes =
         operationId: 'execHttp',
         summary: 'Run a command over plain HTTP',
         description:
-          'With `stdin=true` the request body is its input. Each chunk of the answer is one frame: stream byte (1 stdout, 2 stderr, 3 exit) and data; the last is 3 and the exit code. A connection that ends without it: the session was lost.',
+          'With `stdin=true` the request body is its input. Each chunk of the answer is one frame: stream byte (1 stdout, 2 stderr, 3 exit) and data; the last is 3 and the exit code. A connection that ends without it: the session was lost. That form is paced for clients that take one read for one frame. With `Accept: application/vnd.sylph.frames` the body is frames `type u8 | length u32be | payload` (1 stdout, 2 stderr, 3 the end as JSON: `{"exit_code":0}` or `{"lost":"reason"}`), with `Accept: application/x-ndjson` lines: `{"type":"stdout","data":"…"}`, with `"encoding":"base64"` where it is no UTF-8, `dropped`, and at the end `exit` with `exit_code`, or `lost` with `reason`.',
         tags: ['exec'],
         consumes: ['application/octet-stream'],
         params: z.object({ name: z.string() }),
         querystring: httpExecQuery,
         response: {
-          200: { description: 'Frames', content: { 'application/octet-stream': { schema: z.string() } } },
+          200: {
+            description: 'Frames',
+            content: {
+              'application/octet-stream': { schema: z.string() },
+              [execFramesType]: { schema: z.string() },
+              'application/x-ndjson': { schema: z.string() },
+            },
+          },
           ...errorResponses,
         },
       },
@@ -66,23 +73,17 @@ export const httpExecRoutes =
       if (gone.aborted) return;
       const { raw } = reply;
       place.use({ close: async () => void raw.destroy() });
+      const writer = execWriterFor(reply.request.headers.accept)(raw);
       raw.writeHead(200, {
         ...(reply.getHeaders() as Record<string, string>),
-        'content-type': 'application/octet-stream',
+        'content-type': writer.contentType,
         'cache-control': 'no-store',
       });
       raw.flushHeaders();
-      const chunks = new PacedChunks(raw);
       try {
-        const code = await copyOutput(session, chunks, gone);
-        if (code === undefined) {
-          // The unfinished chunked body tells the client that this is no end.
-          await chunks.finish(undefined);
-          raw.destroy();
-        } else {
-          await chunks.finish(code);
-          raw.end();
-        }
+        if (await copyOutput(session, writer, gone)) raw.end();
+        // The unfinished chunked body tells the client that this is no end.
+        else raw.destroy();
       } catch (error) {
         if (!gone.aborted) reply.request.log.error({ err: error, sessionId: session.id }, 'http exec failed');
         raw.destroy();
@@ -90,20 +91,18 @@ export const httpExecRoutes =
     }
   };
 
-/** Copies all output; returns the exit code, or undefined when there is none. */
-async function copyOutput(session: Session, chunks: PacedChunks, gone: AbortSignal): Promise<number | undefined> {
+/** Copies all output and how it ended; as {@link ExecWriter.finish}. */
+async function copyOutput(session: Session, writer: ExecWriter, gone: AbortSignal): Promise<boolean> {
   for await (const event of session.read({ offset: 0, signal: gone })) {
     switch (event.type) {
       case 'output':
-        await chunks.write(streamByte[event.stream], event.bytes);
+        await writer.write(event.stream, event.bytes);
         break;
       case 'dropped':
-        await chunks.write(streamByte.stderr, Buffer.from(`[output from byte ${event.from} to ${event.to} is gone]\n`));
+        await writer.dropped(event.from, event.to);
         break;
       case 'end':
-        if (event.end.how !== 'lost') return event.end.code;
-        await chunks.write(streamByte.stderr, Buffer.from(`the session was lost: ${event.end.reason}\n`));
-        return undefined;
+        return writer.finish(event.end);
       default:
         event satisfies never;
     }

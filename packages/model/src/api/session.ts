@@ -65,6 +65,11 @@ export const execClientMessage = z.union([
 ]);
 export type ExecClientMessage = z.output<typeof execClientMessage>;
 
+/** Media type of an HTTP exec's answer in frames that cannot be torn: `type u8 | length u32be | payload`, payload at most 64 KiB. */
+export const execFramesType = 'application/vnd.sylph.frames';
+/** Their types; the payload of `exit` is JSON, `{"exit_code":0}` or, when nobody knows how the command ended, `{"lost":"reason"}`. */
+export const execFrameType = { stdout: 1, stderr: 2, exit: 3 } as const;
+
 /** Stream bytes of non-TTY exec frames and of HTTP exec chunks. */
 export const streamByte = { stdin: 0, stdout: 1, stderr: 2, exit: 3, stdinEof: 4 } as const;
 

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { ClientError, SylphClient } from '../index.ts';
+import { FakeServer } from '../testing/index.ts';
+import { decodeBodyFrame } from './body-frames.ts';
+
+let server: FakeServer;
+let client: SylphClient;
+before(async () => {
+  server = await FakeServer.start();
+  server.addSprite('one');
+  client = new SylphClient({ baseUrl: server.url, token: server.token });
+});
+after(() => server[Symbol.asyncDispose]());
+
+test('frames come out whole however they are torn', async () => {
+  for (const framesBytes of [1, 3, 7, 1000, 100_000]) {
+    server.faults.framesBytes = framesBytes;
+    const input = framesBytes === 1 ? 'few' : 'x'.repeat(50_000);
+    const result = await client.runHttp('one', { cmd: ['sh', '-c', 'cat; echo err >&2; exit 7'], input });
+    assert.deepEqual([result.exitCode, result.text, result.errorText], [7, input, 'err\n']);
+  }
+  await assert.rejects(client.runHttp('one', { cmd: ['sh', '-c', 'exit 99'] }), { code: 'session_lost' });
+});
+
+test('any frame is read or refused', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(5),
+      fc.oneof(
+        fc.uint8Array(),
+        fc.json().map((text) => Buffer.from(text)),
+      ),
+      (type, payload) => {
+        try {
+          decodeBodyFrame({ type, payload: Buffer.from(payload) });
+        } catch (thrown) {
+          assert.ok(thrown instanceof ClientError);
+        }
+      },
+    ),
+  );
+});
