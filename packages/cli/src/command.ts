@@ -28,7 +28,7 @@ export interface ArgumentSpec {
   name: string;
   description: string;
   /** What completion offers. */
-  completes?: 'sprite' | 'checkpoint' | 'session' | 'job' | 'shell';
+  completes?: 'sprite' | 'checkpoint' | 'session' | 'job' | 'service' | 'shell';
 }
 
 /** Common options a command takes. */

@@ -9,6 +9,7 @@ import { check, fork, recover, restart, start, suspend, upgrade } from './lifecy
 import { jobs } from './jobs.ts';
 import { login, logout } from './login.ts';
 import { proxy } from './proxy.ts';
+import { service } from './services.ts';
 import { sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
 import { use } from './use.ts';
@@ -16,7 +17,7 @@ import { use } from './use.ts';
 /** Every command, in groups as the help shows them. */
 export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
   { title: 'Sprites:', commands: [create, list, info, use, destroy] },
-  { title: 'Running things:', commands: [exec, console, sessions, proxy, jobs] },
+  { title: 'Running things:', commands: [exec, console, sessions, proxy, jobs, service] },
   { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },

@@ -113,7 +113,7 @@ function takesValue(spec: OptionSpec): boolean {
 async function lookUp(
   context: Context,
   place: Place,
-  kind: 'sprite' | 'checkpoint' | 'session' | 'job' | 'shell',
+  kind: 'sprite' | 'checkpoint' | 'session' | 'job' | 'service' | 'shell',
 ): Promise<Candidate[]> {
   if (kind === 'shell') return ['bash', 'zsh', 'fish'].map((value) => ({ value, description: '' }));
   for (const key of ['url', 'org', 'sprite'] as const) context.target[key] = place.said.get(key) ?? context.target[key];
@@ -134,6 +134,11 @@ async function lookUp(
         return (await client.jobs.list(await context.sprite(), { signal })).map(({ id, cmd }) => ({
           value: id,
           description: cmd.join(' '),
+        }));
+      case 'service':
+        return (await client.services.list(await context.sprite(), { signal })).map(({ name, cmd, args }) => ({
+          value: name,
+          description: [cmd, ...args].join(' ').replace(/\s+/g, ' '),
         }));
       case 'session':
         return (await client.sessions.list(await context.sprite(), { signal })).map(({ id, command }) => ({

@@ -121,7 +121,7 @@ describe('services', () => {
     await put('count', shell('i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'), '?duration=200ms');
     const { lines } = await api.lines('GET', `${services}/count/logs?lines=2&duration=400ms`);
     const numbers = lines.slice(0, -1).map(({ data }) => Number(data));
-    assert.ok(numbers.length > 4, `${numbers}`);
+    assert.ok(numbers.length > 4, numbers.join());
     assert.deepEqual(
       numbers,
       numbers.map((_, index) => (numbers[0] as number) + index),
