@@ -5,6 +5,7 @@ import type { Row } from './report/row.ts';
 /** What figures measure with. */
 export interface Bench {
   client: SylphClient;
+  daemonPid: number;
   /** Directory of the daemon's pool. */
   poolDir: string;
   floor: FloorMachine;

@@ -59,7 +59,19 @@ export class Environment implements AsyncDisposable {
     const probe = await fs.readFile(await buildGo(path.join(import.meta.dirname, 'probe'), path.join(pool, 'probe')));
     let given = 0;
     const unique = (stem: string): string => `${stem}-${++given}`;
-    const bench: Bench = { client, poolDir, floor, genesis, probe, quick, unique, say, lost: [], signal };
+    const bench: Bench = {
+      client,
+      daemonPid: daemon.pid,
+      poolDir,
+      floor,
+      genesis,
+      probe,
+      quick,
+      unique,
+      say,
+      lost: [],
+      signal,
+    };
     return new Environment(bench, accelerator.kind, stack.move());
   }
 

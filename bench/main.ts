@@ -6,7 +6,10 @@ import { attach } from './figures/attach.ts';
 import { checkpoint } from './figures/checkpoint.ts';
 import { create } from './figures/create.ts';
 import { exec } from './figures/exec.ts';
+import { files } from './figures/files.ts';
 import { fork, forkRunning, forkTen } from './figures/fork.ts';
+import { commands, list } from './figures/many.ts';
+import { ports } from './figures/ports.ts';
 import { rest } from './figures/rest.ts';
 import { restore } from './figures/restore.ts';
 import { sleepAndWake } from './figures/sleep.ts';
@@ -33,7 +36,11 @@ const figures: Figure[] = [
   forkTen,
   forkRunning,
   stream,
+  ports,
+  files,
+  commands,
   checkpoint,
+  list,
 ];
 
 /** Runs the benchmark; resolves to the exit code: 1 when a figure could not be measured. What was missed is told, not failed. */

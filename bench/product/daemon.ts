@@ -32,7 +32,18 @@ export class BenchDaemon implements AsyncDisposable {
     const sylphd = (...args: string[]): Promise<string> =>
       shell(process.execPath, [program, ...args, '--data-dir', dataDir], { timeoutMs: imageDeadlineMs });
     await sylphd('image', 'build', 'minimal');
-    const args = [program, 'serve', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--idle-timeout', '0'];
+    const args = [
+      program,
+      'serve',
+      '--data-dir',
+      dataDir,
+      '--listen',
+      '127.0.0.1:0',
+      '--idle-timeout',
+      '0',
+      '--creations-per-minute',
+      '0',
+    ];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     try {
       const url = await readyUrl(child);
@@ -41,6 +52,10 @@ export class BenchDaemon implements AsyncDisposable {
       await end(child, dataDir);
       throw error;
     }
+  }
+
+  get pid(): number {
+    return this.#process.pid as number;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

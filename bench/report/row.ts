@@ -42,6 +42,11 @@ export function aboveFloor(amount: number, unit: string): Target {
   };
 }
 
+/** At most so much for 99 of 100, whatever the floor. */
+export function p99AtMost(amount: number, unit: string): Target {
+  return { text: `p99 ≤ ${amount} ${unit}`, met: (ours) => ours.p99 <= amount };
+}
+
 /** At most so much, whatever the floor. */
 export function atMost(amount: number, unit: string): Target {
   return { text: `≤ ${amount} ${unit}`, met: (ours) => ours.median <= amount };
