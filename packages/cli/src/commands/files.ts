@@ -6,6 +6,7 @@ import { parseEndpoint } from '../files/endpoint.ts';
 import { pull as pullFiles } from '../files/pull.ts';
 import { push as pushFiles, type Copied } from '../files/push.ts';
 import { bytes } from '../output/human.ts';
+import { printable } from '../output/style.ts';
 
 const options = {
   recursive: { kind: 'flag', short: 'r', description: 'directories with everything in them' },
@@ -113,8 +114,10 @@ async function copy(
   const copied: Copied = await context.out.waiting(`copying ${source}`, (say) =>
     work(files, source, dest, { recursive, asRoot: root, say }),
   );
+  for (const name of copied.skipped ?? [])
+    context.out.note(`left out: ${printable(name)} links to something outside of ${source}`);
   await context.out.result({ sprite, direction, ...copied }, () => {
     const count = copied.entries === undefined ? '' : `, ${copied.entries} entries`;
-    return `${copied.from} → ${copied.to}  (${bytes(copied.bytes)}${count})\n`;
+    return `${printable(copied.from)} → ${printable(copied.to)}  (${bytes(copied.bytes)}${count})\n`;
   });
 }

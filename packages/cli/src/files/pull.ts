@@ -37,8 +37,27 @@ async function pullTree(files: SpriteFiles, source: string, to: string, { asRoot
       yield piece;
     }
   }
-  await pipeline(counted(), unpackTar(to));
-  return { from: source, to, bytes: archive.contentBytes, entries: archive.entries };
+  const skipped: string[] = [];
+  const filter = ({ type, name, linkname = '' }: { type?: string; name: string; linkname?: string }): boolean => {
+    if (type !== 'symlink' || staysInside(name, linkname)) return true;
+    skipped.push(posix.normalize(name));
+    return false;
+  };
+  await pipeline(counted(), unpackTar(to, { filter }));
+  return {
+    from: source,
+    to,
+    bytes: archive.contentBytes,
+    entries: archive.entries - skipped.length,
+    ...(skipped.length === 0 ? {} : { skipped }),
+  };
+}
+
+/** Whether a link of an archive leads to something of it. What a sprite links to outside is not on this machine, and the next copy could be led there. */
+function staysInside(name: string, target: string): boolean {
+  if (posix.isAbsolute(target)) return false;
+  const to = posix.join(posix.dirname(name), target);
+  return to !== '..' && !to.startsWith('../');
 }
 
 /** The file grows beside its place under a name that tells which version it is of, so that a second run goes on with it. */

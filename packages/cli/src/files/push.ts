@@ -13,6 +13,8 @@ export interface Copied {
   to: string;
   bytes: number;
   entries?: number;
+  /** Links that lead out of the tree and were left out. */
+  skipped?: string[];
 }
 
 /** How a copy is made. */
