@@ -52,10 +52,11 @@ test('logs that are followed arrive whole, whatever breaks on the way', async ()
     said += `${JSON.stringify({ type: 'end', offset, job })}\n`;
     // Breaks anywhere, also within a line or a character; some answers just stop.
     const length = Math.floor(Math.random() * 4_000);
-    if (said.length <= length) return void response.end(said);
-    response.write(said.slice(0, length), () => {
-      if (requests % 7 !== 0) response.destroy();
-    });
+    if (said.length <= length) response.end(said);
+    else
+      response.write(said.slice(0, length), () => {
+        if (requests % 7 !== 0) response.destroy();
+      });
   });
   const logs = fixture.client.jobs.logs('one', '7', { follow: true });
   const got = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
@@ -79,7 +80,8 @@ test('a stream that is not followed ends where the output ends; refusals are not
     requests += 1;
     if (request.url?.includes('/9')) {
       response.writeHead(404, { 'content-type': 'application/json' });
-      return void response.end('{"error":"job not found: 9","code":"job_not_found"}');
+      response.end('{"error":"job not found: 9","code":"job_not_found"}');
+      return;
     }
     response.writeHead(200);
     if (request.url?.includes('/logs')) response.end('{"type":"stdout","offset":0,"data":"so far"}\n');

@@ -7,7 +7,14 @@ const maxDelayMs = 2 ** 31 - 1;
 
 /** When an awake sprite may sleep, ms from now; 0 = now; undefined = not by itself. */
 export function idleDelayMs(
-  sprite: { idleTimeoutS: number; leases: number; clients: number; jobs: number; lastUseAt: number; lastOutputAt: number },
+  sprite: {
+    idleTimeoutS: number;
+    leases: number;
+    clients: number;
+    jobs: number;
+    lastUseAt: number;
+    lastOutputAt: number;
+  },
   now: number,
 ): number | undefined {
   if (sprite.idleTimeoutS === 0 || sprite.leases > 0 || sprite.clients > 0 || sprite.jobs > 0) return undefined;

@@ -120,11 +120,14 @@ test('a snapshot takes running jobs back to where they were, tells nobody of an 
   guest.restore(snapshot);
   await sessions.connect(guest.connect());
   const states = sessions.jobs().map(({ id, end }) => [id, end?.how]);
-  assert.deepEqual(states.toSorted(), [
-    ['1', 'exited'],
-    ['2', undefined],
-    ['3', 'lost'],
-  ]);
+  assert.deepEqual(
+    states.toSorted(([a], [b]) => Number(a) - Number(b)),
+    [
+      ['1', 'exited'],
+      ['2', undefined],
+      ['3', 'lost'],
+    ],
+  );
   await until(() => fixture.told.length === 2, 'the loss of the late one');
   guest.process('2').print('whole').end(0);
   await until(() => fixture.told.length === 3, 'the end of the running one');
