@@ -43,6 +43,7 @@ func bootAndServe() error {
 	tuneKernel()
 	loadSocketDiagnosis()
 	configureNetwork()
+	prepareInside("")
 	return serveVM()
 }
 
@@ -69,6 +70,7 @@ func serveVM() error {
 	}
 	reaper := startReaper()
 	supervised := newServices(reaper, kept, "")
+	serveInside("", &insideAPI{services: supervised})
 	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised})
 	logf("version %s serves on %s", version, kernelRelease())
 	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised).serveAll(controlLink)

@@ -1,11 +1,12 @@
 // Command agent is the guest side of a sprite: PID 1 of the VM, started from the initrd, answering the two ports that
-// ARCHITECTURE.md calls the guest wire. With -serve-unix it speaks the same protocol on Unix sockets without a VM.
+// ARCHITECTURE.md calls the guest wire. With -serve-unix it speaks the same protocol on Unix sockets without a VM. Called sprite-env, it is a client of the sprite's own socket.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -18,6 +19,9 @@ const version = "0.1.0"
 const wireVersion = 1
 
 func main() {
+	if filepath.Base(os.Args[0]) == "sprite-env" {
+		os.Exit(spriteEnv("/.sprite/api.sock", os.Args[1:], os.Stdout, os.Stderr))
+	}
 	limitResources()
 	if os.Getpid() == 1 {
 		runAsInit()

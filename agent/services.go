@@ -64,7 +64,7 @@ func newServices(r *reaper, d *devices, root string) *services {
 
 // begin starts, beside the caller, what was not stopped by its user. Only the first call after a boot does anything: a guest that starts from memory has its services.
 func (s *services) begin() {
-	if !s.begun.Swap(true) {
+	if !s.begun.Swap(true) && s.store.exists() {
 		go s.load()
 	}
 }

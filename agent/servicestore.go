@@ -48,6 +48,12 @@ func (s serviceStore) load() map[string]*serviceDefinition {
 	return found
 }
 
+// exists tells whether anything was ever kept.
+func (s serviceStore) exists() bool {
+	var stat syscall.Stat_t
+	return syscall.Lstat(s.folder, &stat) == nil
+}
+
 // names lists the folder, in order; no folder is an empty one.
 func (s serviceStore) names() []string {
 	fd, err := uninterrupted(func() (int, error) {

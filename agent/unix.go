@@ -41,6 +41,7 @@ func serveUnix(dir string) error {
 	processes := newTable(reaper, kept)
 	machine := &hostedMachine{table: processes, root: filepath.Join(dir, "root")}
 	supervised := newServices(reaper, kept, machine.root)
+	serveInside(machine.root, &insideAPI{services: supervised})
 	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised})
 	go newControlPort(session, machine, supervised).serveAll(unixLink{control})
 	ending := make(chan os.Signal, 1)

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	// maxInsideConns bounds the connections to the socket; more wait their turn.
+	maxInsideConns = 64
+	// insideHeaderWait is how long a request's head may take.
+	insideHeaderWait = 10 * time.Second
+	// maxInsideHeaderBytes bounds it.
+	maxInsideHeaderBytes = 16 << 10
+)
+
+// insideAPI answers programs of the sprite, on /.sprite/api.sock.
+type insideAPI struct {
+	services *services
+}
+
+// serveInside listens below root, at boot, and answers in the background. A sprite without its socket works as well.
+func serveInside(root string, api *insideAPI) {
+	path := filepath.Join("/", root, ".sprite/api.sock")
+	listener, err := listenInside(path)
+	if err != nil {
+		logf("%s: %v", path, err)
+		return
+	}
+	server := &http.Server{Handler: api, ReadHeaderTimeout: insideHeaderWait, MaxHeaderBytes: maxInsideHeaderBytes, ErrorLog: nil}
+	go func() { logf("%s ended: %v", path, server.Serve(listener)) }()
+}
+
+func listenInside(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return &boundedListener{Listener: listener, room: make(chan struct{}, maxInsideConns)}, nil
+}
+
+// boundedListener accepts while there is room.
+type boundedListener struct {
+	net.Listener
+	room chan struct{}
+}
+
+func (l *boundedListener) Accept() (net.Conn, error) {
+	l.room <- struct{}{}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.room
+		return nil, err
+	}
+	return &boundedConn{Conn: conn, leave: func() { <-l.room }}, nil
+}
+
+// boundedConn gives its room back once.
+type boundedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *boundedConn) Close() error {
+	err := c.Conn.Close()
+	if !errors.Is(err, net.ErrClosed) {
+		c.leave()
+	}
+	return err
+}
+
+func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	switch {
+	case path == "/v1/services/signal" && r.Method == http.MethodPost:
+		a.signal(w, r)
+	case path == "/v1/services" && r.Method != http.MethodGet:
+		wrongMethod(w)
+	default:
+		if rest, ok := strings.CutPrefix(path, "/v1/services"); ok && (rest == "" || rest[0] == '/') {
+			a.services.serve(w, r, rest)
+			return
+		}
+		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+	}
+}
+
+// signal is the public form: the name is in the body.
+func (a *insideAPI) signal(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Name   string `json:"name"`
+		Signal string `json:"signal"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequestBytes)).Decode(&request); err != nil {
+		refuseService(w, invalid("body is not valid: %v", err))
+		return
+	}
+	if bad := a.services.signal(request.Name, request.Signal); bad != nil {
+		refuseService(w, bad)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
