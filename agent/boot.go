@@ -70,8 +70,9 @@ func serveVM() error {
 	}
 	reaper := startReaper()
 	supervised := newServices(reaper, kept, "")
-	serveInside("", &insideAPI{services: supervised})
-	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised})
+	calls := newCallDesk()
+	serveInside("", &insideAPI{services: supervised, calls: calls})
+	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised, calls: calls})
 	logf("version %s serves on %s", version, kernelRelease())
 	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised).serveAll(controlLink)
 	return fmt.Errorf("control port ended")

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // inside runs sprite-env against an agent's socket.
@@ -64,6 +68,8 @@ func TestInsideTable(t *testing.T) {
 	}{
 		{"GET", "/v1/services", 200}, {"POST", "/v1/services", 405}, {"DELETE", "/v1/services", 405}, {"GET", "/v1/services/x", 404}, {"POST", "/v1/services/x/start", 404},
 		{"POST", "/v1/services/signal", 400}, {"GET", "/v1/exec", 404}, {"GET", "/v1/processes", 404}, {"POST", "/v1/processes", 404}, {"GET", "/", 404},
+		{"POST", "/v1/checkpoints", 405}, {"DELETE", "/v1/checkpoints/v1", 404}, {"GET", "/v1/checkpoint", 405}, {"POST", "/v1/policy/network", 405}, {"GET", "/v1/checkpoints/v1/other", 404},
+		{"POST", "/v1/tasks", 400}, {"GET", "/v1/tasks/x", 404}, {"DELETE", "/v1/tasks/x", 404}, {"DELETE", "/v1/tasks", 405}, {"GET", "/v1/tasks", 200},
 	} {
 		if status, answer := call(t, client, c.method, "/"+strings.TrimPrefix(c.path, "/"), ""); status != c.status {
 			t.Errorf("%s %s: %d %v", c.method, c.path, status, answer)
@@ -98,4 +104,86 @@ func TestPrepareInside(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, ".sprite/version.txt"))
 	must(t, err)
 	expectText(t, "version", string(text), version+"\n")
+}
+
+// insideHTTP reaches an agent's own socket.
+func (s *servicesOf) insideHTTP() *http.Client {
+	socket := filepath.Join(s.dir, "root/.sprite/api.sock")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	s.t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+func TestInsideCalls(t *testing.T) {
+	s := startServices(t, servicesDir(t))
+	inside := s.insideHTTP()
+	begin := time.Now()
+	if status, answer := call(t, inside, "GET", "/info", ""); status != 503 || answer["error"] == "" || time.Since(begin) < callWait {
+		t.Fatalf("without a daemon: %d %v", status, answer)
+	}
+	response, err := s.client.Get("http://guest/v1/calls")
+	must(t, err)
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	next := func() map[string]any {
+		t.Helper()
+		if !lines.Scan() {
+			t.Fatal(lines.Err())
+		}
+		line := map[string]any{}
+		must(t, json.Unmarshal(lines.Bytes(), &line))
+		return line
+	}
+	if line := next(); line["tasksMs"] != float64(0) {
+		t.Fatalf("%v", line)
+	}
+	answered := make(chan string)
+	go func() {
+		response, err := inside.Post("http://sprite/v1/checkpoint", "application/json", strings.NewReader(`{"comment":"c"}`))
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		answered <- fmt.Sprint(response.StatusCode, response.Header.Get("Content-Type"), string(text), err)
+	}()
+	asked := next()
+	if asked["method"] != "POST" || asked["path"] != "/v1/checkpoint" || asked["body"] != `{"comment":"c"}` {
+		t.Fatalf("%v", asked)
+	}
+	request, err := http.NewRequest("POST", fmt.Sprintf("http://guest/v1/calls/%v", asked["id"]), strings.NewReader("made\n"))
+	must(t, err)
+	request.Header.Set("X-Status", "201")
+	request.Header.Set("Content-Type", "text/x-test")
+	given, err := s.client.Do(request)
+	must(t, err)
+	_ = given.Body.Close()
+	expectText(t, "answer", <-answered, "201text/x-testmade\n<nil>")
+	if status, _ := call(t, s.client, "POST", "/v1/calls/999", ""); status != 400 {
+		t.Fatalf("without a status: %d", status)
+	}
+	if status, _ := call(t, inside, "POST", "/v1/checkpoint", strings.Repeat("x", maxCallBytes+1)); status != 413 {
+		t.Fatalf("too long: %d", status)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/v1/tasks", `{"name":"build","expire":60}`, 201}, {"POST", "/v1/tasks", `{"name":"build","expire":60}`, 409}, {"PUT", "/v1/tasks/build", `{"expire":"10m"}`, 200},
+		{"PUT", "/v1/tasks", `{"name":"other","expire":"1s"}`, 200}, {"GET", "/v1/tasks/build", "", 200}, {"POST", "/v1/tasks", `{"name":"long","expire":3601}`, 400},
+		{"POST", "/v1/tasks", `{"name":"Upper","expire":1}`, 400}, {"POST", "/v1/tasks", `{"name":"never"}`, 400}, {"DELETE", "/v1/tasks/other", "", 204},
+	} {
+		if status, answer := call(t, inside, c.method, c.path, c.body); status != c.status {
+			t.Errorf("%s %s %s: %d %v", c.method, c.path, c.body, status, answer)
+		}
+	}
+	for line := next(); line["tasksMs"].(float64) < 590_000; line = next() { // the longest counts
+	}
+	if _, answer := call(t, inside, "GET", "/v1/tasks", ""); len(answer["tasks"].([]any)) != 1 {
+		t.Fatalf("%v", answer)
+	}
+	call(t, inside, "DELETE", "/v1/tasks/build", "")
+	for line := next(); line["tasksMs"] != float64(0); line = next() {
+	}
 }

@@ -24,6 +24,13 @@ const (
 // insideAPI answers programs of the sprite, on /.sprite/api.sock.
 type insideAPI struct {
 	services *services
+	calls    *callDesk
+}
+
+// forwarded are the paths the daemon answers, with the one method of each; {} stands for one segment.
+var forwarded = map[string]string{
+	"/info": http.MethodGet, "/v1/info": http.MethodGet, "/v1/checkpoints": http.MethodGet, "/v1/checkpoint": http.MethodPost,
+	"/v1/checkpoints/{}": http.MethodGet, "/v1/checkpoints/{}/restore": http.MethodPost, "/v1/policy/network": http.MethodGet,
 }
 
 // serveInside listens below root, at boot, and answers in the background. A sprite without its socket works as well.
@@ -97,6 +104,31 @@ func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.services.serve(w, r, rest)
 			return
 		}
+		if rest, ok := strings.CutPrefix(path, "/v1/tasks"); ok && (rest == "" || rest[0] == '/') {
+			a.calls.tasks.serve(w, r, strings.TrimPrefix(rest, "/"))
+			return
+		}
+		a.forward(w, r)
+	}
+}
+
+// forward has the daemon answer what it alone knows.
+func (a *insideAPI) forward(w http.ResponseWriter, r *http.Request) {
+	pattern := r.URL.Path
+	if rest, ok := strings.CutPrefix(pattern, "/v1/checkpoints/"); ok {
+		_, action, more := strings.Cut(rest, "/")
+		pattern = "/v1/checkpoints/{}"
+		if more {
+			pattern += "/" + action
+		}
+	}
+	method, known := forwarded[pattern]
+	switch {
+	case known && method == r.Method:
+		a.calls.forward(w, r)
+	case known && pattern != "/v1/checkpoints/{}":
+		wrongMethod(w)
+	default: // removing a checkpoint is not for the inside
 		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
 	}
 }

@@ -18,6 +18,7 @@ type api struct {
 	tunnels  tunnels
 	ports    portWatch
 	services *services
+	calls    *callDesk
 }
 
 func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -63,6 +64,14 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if rest, ok := strings.CutPrefix(path, "/v1/services"); ok && (rest == "" || rest[0] == '/') {
 			s.services.serve(w, r, rest)
+			return
+		}
+		if path == "/v1/calls" && r.Method == http.MethodGet {
+			s.calls.listen(w, r)
+			return
+		}
+		if id, ok := strings.CutPrefix(path, "/v1/calls/"); ok && r.Method == http.MethodPost {
+			s.calls.answer(w, r, id)
 			return
 		}
 		if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {

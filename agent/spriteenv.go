@@ -25,6 +25,8 @@ const spriteEnvUsage = `usage: sprite-env services list | get NAME | delete NAME
        sprite-env services stop NAME [--timeout 10s]
        sprite-env services signal NAME SIGNAL
        sprite-env services logs NAME [--lines N] [--duration 1h]
+       sprite-env checkpoints list | create [--comment TEXT] | restore ID
+       sprite-env info
        sprite-env curl [CURL OPTIONS] /PATH`
 
 // errUsage asks for the usage to be printed.
@@ -53,6 +55,10 @@ func (c *insideClient) run(args []string) error {
 	switch {
 	case len(args) > 0 && args[0] == "curl":
 		return c.curl(args[1:])
+	case len(args) == 1 && args[0] == "info":
+		return c.send(http.MethodGet, "/info", nil)
+	case len(args) > 1 && args[0] == "checkpoints":
+		return c.checkpoints(args[1], args[2:])
 	case len(args) > 1 && args[0] == "services":
 		return c.services(args[1], args[2:])
 	}
@@ -114,6 +120,25 @@ func (c *insideClient) services(verb string, args []string) error {
 			return err
 		}
 		return c.send(http.MethodPut, path+"?"+query.Encode(), body)
+	}
+	return errUsage
+}
+
+func (c *insideClient) checkpoints(verb string, args []string) error {
+	flags := flag.NewFlagSet("sprite-env", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	comment := flags.String("comment", "", "")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("%w\n%w", err, errUsage)
+	}
+	words := flags.Args()
+	switch {
+	case verb == "list" && len(words) == 0:
+		return c.send(http.MethodGet, "/v1/checkpoints", nil)
+	case verb == "create" && len(words) == 0:
+		return c.send(http.MethodPost, "/v1/checkpoint", map[string]any{"comment": *comment})
+	case verb == "restore" && len(words) == 1:
+		return c.send(http.MethodPost, "/v1/checkpoints/"+url.PathEscape(words[0])+"/restore", nil)
 	}
 	return errUsage
 }

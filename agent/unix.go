@@ -41,8 +41,9 @@ func serveUnix(dir string) error {
 	processes := newTable(reaper, kept)
 	machine := &hostedMachine{table: processes, root: filepath.Join(dir, "root")}
 	supervised := newServices(reaper, kept, machine.root)
-	serveInside(machine.root, &insideAPI{services: supervised})
-	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised})
+	calls := newCallDesk()
+	serveInside(machine.root, &insideAPI{services: supervised, calls: calls})
+	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised, calls: calls})
 	go newControlPort(session, machine, supervised).serveAll(unixLink{control})
 	ending := make(chan os.Signal, 1)
 	signal.Notify(ending, syscall.SIGTERM, syscall.SIGINT)

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	// maxCallBytes bounds the body of a call.
+	maxCallBytes = 64 << 10
+	// callWait is how long a daemon may take to begin its answer.
+	callWait = 2 * time.Second
+)
+
+// callDesk passes calls of the sprite's programs to the daemon, when one listens, and its answers back. It tells the daemon how long tasks hold the sprite awake.
+type callDesk struct {
+	tasks taskBook
+
+	mu     sync.Mutex
+	last   uint64
+	unsent []*insideCall
+	open   map[string]*insideCall // not taken up yet
+	reader *callReader
+}
+
+// insideCall waits for the daemon.
+type insideCall struct {
+	ID     string `json:"id"`
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Body   string `json:"body"`
+	taken  chan *callAnswer
+}
+
+// callAnswer is the daemon's, while its body arrives.
+type callAnswer struct {
+	status      int
+	contentType string
+	body        io.Reader
+	done        chan struct{} // closed when nobody reads the body any more
+}
+
+// callReader is the daemon that listens; a newer one ends it.
+type callReader struct {
+	changed  chan struct{} // one token when there is something to tell
+	replaced chan struct{}
+}
+
+func newCallDesk() *callDesk {
+	d := &callDesk{open: map[string]*insideCall{}}
+	d.tasks.changed = d.tell
+	return d
+}
+
+// listen answers GET /v1/calls: lines without end, calls and what tasks hold.
+func (d *callDesk) listen(w http.ResponseWriter, r *http.Request) {
+	reader := &callReader{changed: make(chan struct{}, 1), replaced: make(chan struct{})}
+	d.mu.Lock()
+	if d.reader != nil {
+		close(d.reader.replaced)
+	}
+	d.reader = reader
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		if d.reader == reader {
+			d.reader = nil
+		}
+		d.mu.Unlock()
+	}()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	encoder, flush := json.NewEncoder(w), http.NewResponseController(w).Flush
+	told := time.Duration(-1)
+	for {
+		d.mu.Lock()
+		calls := d.unsent
+		d.unsent = nil
+		d.mu.Unlock()
+		for _, call := range calls {
+			if encoder.Encode(call) != nil {
+				return
+			}
+		}
+		if held := d.tasks.held(); held != told && (held > 0 || told != 0) {
+			told = held
+			if encoder.Encode(map[string]int64{"tasksMs": held.Milliseconds()}) != nil {
+				return
+			}
+		}
+		if flush() != nil {
+			return
+		}
+		select {
+		case <-reader.changed:
+		case <-reader.replaced:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// tell wakes the reader, if there is one.
+func (d *callDesk) tell() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tellLocked()
+}
+
+func (d *callDesk) tellLocked() {
+	if d.reader != nil {
+		select {
+		case d.reader.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// forward has the daemon answer a request.
+func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxCallBytes+1))
+	if err != nil {
+		return // the program is gone
+	}
+	if len(body) > maxCallBytes {
+		writeError(w, http.StatusRequestEntityTooLarge, invalid("the body is longer than %d bytes", maxCallBytes))
+		return
+	}
+	call := &insideCall{Method: r.Method, Path: r.URL.RequestURI(), Body: string(body), taken: make(chan *callAnswer, 1)}
+	d.post(call)
+	timer := time.NewTimer(callWait)
+	defer timer.Stop()
+	var answer *callAnswer
+	select {
+	case answer = <-call.taken:
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+	if answer == nil {
+		if d.withdraw(call) {
+			writeError(w, http.StatusServiceUnavailable, &failure{Text: "the daemon of this sprite's host does not answer; try again later", Code: "EAGAIN"})
+			return
+		}
+		answer = <-call.taken // it came at the last moment
+	}
+	defer close(answer.done)
+	w.Header().Set("Content-Type", answer.contentType)
+	w.WriteHeader(answer.status)
+	if err := copyFlushing(w, answer.body); err != nil {
+		panic(http.ErrAbortHandler) // the program must not take this for the end
+	}
+}
+
+// copyFlushing passes on what comes as it comes.
+func copyFlushing(w http.ResponseWriter, body io.Reader) error {
+	flush, piece := http.NewResponseController(w).Flush, make([]byte, 16<<10)
+	for {
+		n, err := body.Read(piece)
+		if n > 0 {
+			if _, err := w.Write(piece[:n]); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *callDesk) post(call *insideCall) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last++
+	call.ID = strconv.FormatUint(d.last, 10)
+	d.open[call.ID] = call
+	d.unsent = append(d.unsent, call)
+	d.tellLocked()
+}
+
+// withdraw gives a call up; false: it has been taken up.
+func (d *callDesk) withdraw(call *insideCall) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, waiting := d.open[call.ID]
+	delete(d.open, call.ID)
+	d.unsent = slices.DeleteFunc(d.unsent, func(each *insideCall) bool { return each == call })
+	return waiting
+}
+
+// answer takes the daemon's answer to a call: POST /v1/calls/{id}, with x-status.
+func (d *callDesk) answer(w http.ResponseWriter, r *http.Request, id string) {
+	status, err := strconv.Atoi(r.Header.Get("X-Status"))
+	if err != nil || status < 200 || status > 599 {
+		writeError(w, http.StatusBadRequest, invalid("x-status must be a status"))
+		return
+	}
+	d.mu.Lock()
+	call := d.open[id]
+	delete(d.open, id)
+	d.mu.Unlock()
+	if call == nil {
+		writeError(w, http.StatusNotFound, &failure{Text: "nobody waits for this answer", Code: "ESRCH"})
+		return
+	}
+	answer := &callAnswer{status: status, contentType: r.Header.Get("Content-Type"), body: r.Body, done: make(chan struct{})}
+	call.taken <- answer
+	<-answer.done // the body breaks with this stream
+	writeJSON(w, http.StatusOK, struct{}{})
+}
