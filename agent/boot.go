@@ -93,6 +93,8 @@ func tuneKernel() {
 		{"net/ipv4/ping_group_range", "0 2147483647"}, // ping without privileges
 		{"kernel/panic", "-1"},                        // end at once: the host notices and recovers
 		{"kernel/pid_max", "4194304"},
+		{"fs/protected_hardlinks", "1"}, // as every distribution has it: root is not to be led to files by another user's links
+		{"fs/protected_symlinks", "1"},
 		{"fs/inotify/max_user_watches", "524288"},
 		{"fs/inotify/max_user_instances", "1024"},
 	} {
