@@ -58,6 +58,20 @@ describe('checkpoints', () => {
     await eventually(() => api.service.made.length === 1);
   });
 
+  it('are made once per key', async () => {
+    await using api = await ApiFixture.open();
+    await api.sprite();
+    const make = async (comment: string): Promise<string> => {
+      const headers = { 'idempotency-key': 'nightly' };
+      const answer = await api.request('POST', '/v1/sprites/one/checkpoint', { headers, body: { comment } });
+      return answer.text();
+    };
+    const [first, second] = await Promise.all([make('a'), make('a')]);
+    for (const text of [first, second, await make('a')]) assert.match(text, /Checkpoint v0 created successfully/);
+    assert.equal(api.service.made.length, 1);
+    assert.match(await make('b'), /"code":"idempotency_mismatch"/);
+  });
+
   it('that fail say so in the last line', async () => {
     await using api = await open();
     const failWith = async (failure: Error) => {

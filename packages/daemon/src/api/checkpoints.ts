@@ -36,7 +36,7 @@ const ndjson = {
 
 /** Checkpoints of a sprite: create, list, get, delete, restore. */
 export const checkpointRoutes =
-  ({ deps, live }: ApiParts): FastifyPluginAsyncZod =>
+  ({ deps, idempotency, live }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service } = deps;
 
@@ -46,7 +46,8 @@ export const checkpointRoutes =
       schema: {
         operationId: 'createCheckpoint',
         summary: 'Keep disk and memory of this instant',
-        description: 'The sprite runs on. A client that leaves does not stop the work.',
+        description:
+          'The sprite runs on. A client that leaves does not stop the work. `Idempotency-Key` makes repeating safe.',
         tags,
         params,
         body: createCheckpointRequest.nullish(),
@@ -62,7 +63,11 @@ export const checkpointRoutes =
           still: 'Still creating the checkpoint',
           failed: 'Failed to create checkpoint',
           work: async (info) => {
-            const made = await service.checkpoint(org, name, { comment: request.body?.comment ?? '' });
+            const made = await idempotency.once(request, {
+              run: () => service.checkpoint(org, name, { comment: request.body?.comment ?? '' }),
+              // One that failed made nothing. One whose end nobody knows is made once more: two are better than none.
+              recover: async () => undefined,
+            });
             createdLines(made).forEach(info);
             return `Checkpoint ${made.id} created successfully`;
           },
