@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type http2 from 'node:http2';
 import type {
+  GuestCalls,
   GuestChannel,
   GuestConnection,
   GuestFiles,
@@ -28,6 +29,7 @@ import { openDataSession, openStream } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
 import { agentFailed, refused, textOf } from './failure.ts';
 import { connectThrough } from './guest-connection.ts';
+import { HttpGuestCalls } from './guest-calls.ts';
 import { HttpGuestServices } from './guest-services.ts';
 import { readHello } from './hello.ts';
 import { HttpGuestFiles } from './files/guest-files.ts';
@@ -50,6 +52,7 @@ const dialDeadlineMs = 12_000;
 export class PortsChannel implements GuestChannel {
   readonly broken: Promise<string>;
   readonly files: GuestFiles = new HttpGuestFiles(() => this.#usableSession());
+  readonly calls: GuestCalls = new HttpGuestCalls(() => this.#usableSession());
   readonly services: GuestServices = new HttpGuestServices(() => this.#usableSession());
   #hello: GuestHello;
   readonly #control: ControlPort;

@@ -1,5 +1,6 @@
 import type { Digest } from '@sylph/model';
 import type { ChannelFactory } from './interfaces/guest-channel.ts';
+import type { CallAnswerer } from './interfaces/guest-calls.ts';
 import type { HostNetwork } from './interfaces/host-network.ts';
 import type { PoolStore } from './interfaces/pool-store.ts';
 import type { Repository } from './interfaces/repository.ts';
@@ -52,6 +53,8 @@ export interface EngineDeps {
   repository: Repository;
   keeper: SessionKeeper;
   catalog: Catalog;
+  /** Answers what programs of sprites ask; absent: nobody does. */
+  answerer?: CallAnswerer;
   log: Logger;
   failpoints: Failpoints;
   options: EngineOptions;

@@ -103,6 +103,7 @@ describe('idleDelayMs', () => {
       jobs: fc.nat(2),
       lastUseAt: fc.nat(100_000),
       lastOutputAt: fc.nat(100_000),
+      tasksUntil: fc.nat(300_000),
     });
     fc.assert(
       fc.property(sprite, fc.nat(300_000), (held, now) => {
@@ -110,9 +111,8 @@ describe('idleDelayMs', () => {
         const isHeld = held.idleTimeoutS === 0 || held.leases > 0 || held.clients > 0 || held.jobs > 0;
         assert.equal(delay === undefined, isHeld);
         if (delay === undefined) return;
-        const since = now + delay - Math.max(held.lastUseAt, held.lastOutputAt);
-        assert.ok(since >= held.idleTimeoutS * 1000);
-        assert.ok(delay === 0 || since === held.idleTimeoutS * 1000);
+        const quietAt = Math.max(held.lastUseAt, held.lastOutputAt) + held.idleTimeoutS * 1000;
+        assert.equal(now + delay, Math.max(now, quietAt, held.tasksUntil));
       }),
     );
   });

@@ -14,16 +14,18 @@ export function idleDelayMs(
     jobs: number;
     lastUseAt: number;
     lastOutputAt: number;
+    tasksUntil: number;
   },
   now: number,
 ): number | undefined {
   if (sprite.idleTimeoutS === 0 || sprite.leases > 0 || sprite.clients > 0 || sprite.jobs > 0) return undefined;
-  return Math.max(0, Math.max(sprite.lastUseAt, sprite.lastOutputAt) + sprite.idleTimeoutS * 1000 - now);
+  const quietAt = Math.max(sprite.lastUseAt, sprite.lastOutputAt) + sprite.idleTimeoutS * 1000;
+  return Math.max(0, Math.max(quietAt, sprite.tasksUntil) - now);
 }
 
 /**
  * Puts a sprite to sleep when nobody used it for its idle time: one timer per awake sprite, none for sleeping ones.
- * Awake while: a client is attached, a job runs, a lease is held, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
+ * Awake while: a client is attached, a job runs, a lease is held, a task of its programs lives, or something printed or was used within the idle time. `sleep` is given a way to ask whether that is still so when its turn comes.
  */
 export function watchIdle(
   actor: SpriteActor,
@@ -38,6 +40,7 @@ export function watchIdle(
         idleTimeoutS: actor.row.idleTimeoutS,
         leases: actor.leases,
         lastUseAt: actor.lastUseAt,
+        tasksUntil: actor.tasksUntil,
         ...sessions.activity(),
       },
       performance.now(),

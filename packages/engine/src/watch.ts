@@ -72,6 +72,11 @@ function watchChannel(actor: SpriteActor, awake: AwakeVm): void {
   timer = setTimeout(() => void ask(), silence.pause * agentSilenceMs);
   signal.addEventListener('abort', end, { once: true });
   void channel.broken.then(reopen);
+  const holdAwake = (forMs: number): void => {
+    actor.tasksUntil = performance.now() + forMs;
+    actor.onActivity();
+  };
+  actor.deps.answerer?.serve({ calls: channel.calls, view: () => actor.view, holdAwake }, signal);
 }
 
 /** Opens the way to the agent anew. When the agent cannot be reached the sprite is brought to rest. */

@@ -5,6 +5,7 @@ export * from './snapshot.ts';
 export * from './guest/control.ts';
 export * from './guest/process.ts';
 export * from './guest/frames.ts';
+export * from './guest/calls.ts';
 export * from './guest/files.ts';
 export * from './guest/ports.ts';
 export * from './guest/services.ts';

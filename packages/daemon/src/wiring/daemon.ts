@@ -9,6 +9,7 @@ import { closePool, openPool, PoolDirectory, Trimmer } from '@sylph/store-pool';
 import { openSqliteRepository } from '@sylph/store-sqlite';
 import type { Logger } from 'pino';
 import { buildApi } from '../api/index.ts';
+import { GuestCallAnswerer } from '../inside/call-answerer.ts';
 import { parseFailpoints, parseListen, type Config } from '../config.ts';
 import { lockDataDir } from '../lock.ts';
 import { version } from '../version.ts';
@@ -65,6 +66,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
   const deliveries = stack.use(new Deliveries({ repository, log, internalToo: config['webhook-targets'] === 'any' }));
 
+  const spriteUrl = (name: string, suffix: string): string => `http://${name}-${suffix}.${config.domain}`;
   const deps: EngineDeps = {
     driver,
     store,
@@ -73,6 +75,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     repository,
     keeper: new JournalKeeper({ log, notify: tellJobEnds(repository, deliveries) }),
     catalog,
+    answerer: new GuestCallAnswerer({ service: () => sprites, spriteUrl, version, log }),
     log,
     failpoints: new Failpoints(parseFailpoints(config.failpoints)),
     options: {
@@ -98,7 +101,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     host: () => hostInfo({ driver, store, network, catalog, sprites, pool, limits: driver.limits, notices }),
     logger: log,
     version,
-    spriteUrl: (name, suffix) => `http://${name}-${suffix}.${config.domain}`,
+    spriteUrl,
     ready: () => ready,
     limits: {
       requestsPerMinute: config['requests-per-minute'],

@@ -61,6 +61,8 @@ export class SpriteActor {
   holds = 0;
   /** Monotonic time of the last use, ms. */
   lastUseAt = performance.now();
+  /** Monotonic time until which tasks of its programs hold it awake, ms. */
+  tasksUntil = 0;
   /** Called whenever the sprite's activity may have changed. */
   onActivity: () => void = () => undefined;
 

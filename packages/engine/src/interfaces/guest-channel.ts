@@ -9,6 +9,7 @@ import type {
   SignalName,
   StartedPayload,
 } from '@sylph/model';
+import type { GuestCalls } from './guest-calls.ts';
 import type { GuestServices } from './guest-services.ts';
 import type { GuestFiles } from './guest-files.ts';
 
@@ -48,6 +49,7 @@ export interface GuestChannel extends AsyncDisposable {
   readonly broken: Promise<string>;
   readonly files: GuestFiles;
   readonly services: GuestServices;
+  readonly calls: GuestCalls;
   /** Tells the guest of its start and opens the data session. Until it resolves nothing else may be called. */
   resume(event: ResumeEvent, options: { deadlineMs: number }): Promise<void>;
   /** Opens the data session to a guest that runs on since before this daemon. */

@@ -8,6 +8,7 @@ import type {
   ProcessStream,
 } from '../interfaces/guest-channel.ts';
 import type { GuestFiles } from '../interfaces/guest-files.ts';
+import type { GuestCalls } from '../interfaces/guest-calls.ts';
 import type { GuestServices } from '../interfaces/guest-services.ts';
 import { guarded, type Gate } from './gate.ts';
 import type { Machine, Machines } from './null-driver.ts';
@@ -57,6 +58,8 @@ export class NullChannel implements GuestChannel {
   readonly files: GuestFiles = undefined as never;
   /** Nor services. */
   readonly services: GuestServices = undefined as never;
+  /** And its programs ask nothing. */
+  readonly calls: GuestCalls = undefined as never;
   /** What the guest was told at its start. */
   resumed: ResumeEvent | undefined;
   readonly #open: Set<NullChannel>;

@@ -227,8 +227,9 @@ export class ScriptedGuest {
       broken,
       // Sessions have nothing to do with files.
       files: undefined as never,
-      // Nor with services.
+      // Nor with services and calls.
       services: undefined as never,
+      calls: undefined as never,
       resume: nothing,
       open: nothing,
       quiesce: nothing,

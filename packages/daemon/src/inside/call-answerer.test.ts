@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { CallingGuest, GuestCalls } from '@sylph/engine';
+import type { GuestCall, GuestCallLine } from '@sylph/model';
+import { pino } from 'pino';
+import { ApiFixture, eventually } from '../api/testing/fixture.ts';
+import { GuestCallAnswerer } from './call-answerer.ts';
+
+/** A guest whose programs ask what the test says. */
+class ScriptedCalls implements GuestCalls {
+  readonly answers = new Map<string, { status: number; contentType: string; text: string }>();
+  readonly #lines: GuestCallLine[];
+
+  constructor(lines: GuestCallLine[]) {
+    this.#lines = lines;
+  }
+
+  async *listen({ signal }: { signal: AbortSignal }): AsyncGenerator<GuestCallLine, void, undefined> {
+    for (const line of this.#lines) yield line;
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  }
+
+  async answer(call: GuestCall, { status, contentType, body }: Parameters<GuestCalls['answer']>[1]): Promise<void> {
+    this.answers.set(call.id, { status, contentType, text: (await Array.fromAsync(body)).join('') });
+  }
+}
+
+describe('calls of programs in a sprite', () => {
+  /** Answers to these calls, in order, and how long the sprite was held awake. */
+  async function answersTo(
+    calls: [method: GuestCall['method'], path: string, body?: string][],
+    tasks: number[] = [],
+  ): Promise<{ answers: { status: number; contentType: string; text: string }[]; held: number[]; api: ApiFixture }> {
+    const api = await ApiFixture.open();
+    await api.sprite();
+    const view = await api.service.get(api.org, 'one');
+    const scripted = new ScriptedCalls([
+      ...tasks.map((tasksMs) => ({ tasksMs })),
+      ...calls.map(([method, path, body = ''], index) => ({ id: String(index), method, path, body })),
+    ]);
+    const held: number[] = [];
+    const guest: CallingGuest = { calls: scripted, view: () => view, holdAwake: (forMs) => void held.push(forMs) };
+    const ending = new AbortController();
+    const spriteUrl = (name: string, suffix: string): string => `http://${name}-${suffix}.test`;
+    const log = pino({ level: 'silent' });
+    new GuestCallAnswerer({ service: () => api.service, spriteUrl, version: '1', log }).serve(guest, ending.signal);
+    await eventually(() => scripted.answers.size === calls.length);
+    ending.abort();
+    await api[Symbol.asyncDispose]();
+    return { answers: calls.map((_, index) => scripted.answers.get(String(index)) as never), held, api };
+  }
+
+  it('are answered about their own sprite', async () => {
+    const { answers } = await answersTo([
+      ['GET', '/info'],
+      ['GET', '/v1/policy/network'],
+      ['GET', '/v1/checkpoints'],
+    ]);
+    const [info, policy, checkpoints] = answers.map(({ text }) => JSON.parse(text));
+    assert.deepEqual([info.sprite_name, info.org, info.version], ['one', 'acme', '1']);
+    assert.match(info.sprite_url, /^http:\/\/one-/);
+    assert.deepEqual(policy, { rules: [] });
+    assert.deepEqual(checkpoints, []);
+  });
+
+  it('make checkpoints', async () => {
+    const { answers } = await answersTo([['POST', '/v1/checkpoint', '{"comment":"inside"}']]);
+    const lines = (answers[0]?.text ?? '')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      lines.map(({ type }) => type),
+      ['info', 'info', 'complete'],
+    );
+    assert.equal(answers[0]?.contentType, 'application/x-ndjson');
+  });
+
+  it('are refused what does not exist or fit', async () => {
+    const { answers } = await answersTo([
+      ['GET', '/v1/checkpoints/v9'],
+      ['GET', '/v1/checkpoints/..%2f'],
+      ['POST', '/v1/checkpoints/v9/restore'],
+      ['POST', '/v1/checkpoint', '{'],
+      ['POST', '/v1/checkpoint', '{"comment":7}'],
+      ['DELETE', '/v1/checkpoints/v1'],
+      ['GET', '/v1/sprites'],
+    ]);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [404, 404, 404, 400, 400, 404, 404],
+    );
+    assert.ok(answers.every(({ text }) => typeof JSON.parse(text).error === 'string'));
+  });
+
+  it('are limited, and tasks hold their sprite for an hour at most', async () => {
+    const { answers, held } = await answersTo(
+      Array.from({ length: 60 }, (): [GuestCall['method'], string] => ['GET', '/info']),
+      [60_000, 100_000_000, 0],
+    );
+    assert.ok(answers.some(({ status }) => status === 429));
+    assert.ok(answers.some(({ status }) => status === 200));
+    assert.deepEqual(held, [60_000, 3_600_000, 0]);
+  });
+});

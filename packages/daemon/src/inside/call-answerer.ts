@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CallAnswerer, CallingGuest, SpriteService } from '@sylph/engine';
+import { type GuestCall, maxTaskMs, SylphError, toErrorBody } from '@sylph/model';
+import type { Logger } from 'pino';
+import { answerCall, type Answer, type CallDeps } from './answer-call.ts';
+
+/** Calls of one guest answered at the same time. */
+const maxAtOnce = 8;
+/** Calls of one guest in a second. */
+const maxPerSecond = 20;
+/** A guest that has just started is listened to a moment later: its first command comes first. */
+const settleMs = 500;
+
+/** Answers what programs of sprites ask over `/.sprite/api.sock`. A call acts on its own sprite only: it names none. */
+export class GuestCallAnswerer implements CallAnswerer {
+  readonly #deps: CallDeps & { log: Logger };
+
+  /** `service`: asked for when a guest calls, for the engine is made with this. */
+  constructor(deps: { service: () => SpriteService; spriteUrl: CallDeps['spriteUrl']; version: string; log: Logger }) {
+    this.#deps = deps;
+  }
+
+  serve(guest: CallingGuest, signal: AbortSignal): void {
+    void this.#serve(guest, signal).catch((error: unknown) => {
+      // The channel's own watch deals with a guest that does not answer; without its calls the sprite works on.
+      if (!signal.aborted) this.#deps.log.debug({ err: error }, 'calls of a guest are not heard any more');
+    });
+  }
+
+  async #serve(guest: CallingGuest, signal: AbortSignal): Promise<void> {
+    await sleep(settleMs, undefined, { signal, ref: false });
+    let atOnce = 0;
+    const allowance = new Allowance();
+    for await (const line of guest.calls.listen({ signal })) {
+      if ('tasksMs' in line) {
+        guest.holdAwake(Math.min(line.tasksMs, maxTaskMs));
+        continue;
+      }
+      const refused = !allowance.take() || atOnce >= maxAtOnce;
+      atOnce += 1;
+      void this.#answer(guest, line, refused, signal).finally(() => (atOnce -= 1));
+    }
+  }
+
+  /** Never rejects. */
+  async #answer(guest: CallingGuest, call: GuestCall, refused: boolean, signal: AbortSignal): Promise<void> {
+    try {
+      const answer = refused ? failed(tooMany()) : await answerCall(call, guest.view(), this.#deps).catch(failed);
+      await guest.calls.answer(call, answer, { signal });
+    } catch (error) {
+      // Who asked hears of the break himself.
+      this.#deps.log.debug({ err: error, path: call.path }, 'a call of a guest was not answered');
+    }
+  }
+}
+
+/** So many in each second. */
+class Allowance {
+  #second = 0;
+  #left = maxPerSecond;
+
+  take(): boolean {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#second) [this.#second, this.#left] = [second, maxPerSecond];
+    return this.#left-- > 0;
+  }
+}
+
+function tooMany(): SylphError {
+  return new SylphError('too_many_sessions', `more than ${maxAtOnce} calls at once or ${maxPerSecond} in a second`, {
+    hint: 'Try again in a second.',
+  });
+}
+
+function failed(thrown: unknown): Answer {
+  const error = SylphError.from(thrown);
+  const shown =
+    error.code === 'internal' ? new SylphError('internal', 'an internal error; the log of sylphd has it') : error;
+  return { status: error.status, contentType: 'application/json', body: once(JSON.stringify(toErrorBody(shown))) };
+}
+
+async function* once(text: string): AsyncGenerator<string, void, undefined> {
+  yield text;
+}
