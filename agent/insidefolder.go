@@ -24,6 +24,8 @@ You are on a sprite: a Linux virtual machine of your own, with a disk that stays
     sprite-env services stop web
 
 - The log of a service is /.sprite/logs/services/NAME.log.
+- The machine can keep a checkpoint of itself, and go back to one: sprite-env checkpoints create --comment "before the upgrade"; sprite-env checkpoints list; sprite-env checkpoints restore ID
+- Long work that prints nothing may be taken for idleness. A task keeps the machine awake: sprite-env curl -X PUT -d '{"expire":"30m"}' /v1/tasks/build
 - sprite-env speaks HTTP on the Unix socket /.sprite/api.sock: sprite-env curl /v1/services
 - You may become root with sudo. /.sprite is the machine's own: read it, but leave it alone.
 
@@ -44,6 +46,8 @@ A service is a program that is kept running. ` + "`sprite-env services create NA
 
 ## The socket
 ` + "`/.sprite/api.sock`" + `, HTTP, no authentication: GET /v1/services; GET, PUT, DELETE /v1/services/NAME; POST /v1/services/NAME/start, stop, restart; GET /v1/services/NAME/logs; POST /v1/services/signal.
+GET /info; GET /v1/checkpoints, GET /v1/checkpoints/ID; POST /v1/checkpoint with {"comment"}; POST /v1/checkpoints/ID/restore, after which everything is as it was then; GET /v1/policy/network.
+Tasks keep the machine awake until they expire, at most an hour from now: GET /v1/tasks; POST /v1/tasks with {"name","expire"}; GET, PUT, DELETE /v1/tasks/NAME. expire is seconds, or a text such as "10m".
 Streams are JSON objects, one a line; the last has the type complete.
 `,
 }

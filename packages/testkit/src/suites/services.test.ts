@@ -96,3 +96,27 @@ test('a boot starts services in the order of their needs, but none that its user
   assert.equal(waiting.error, 'ended with exit code 3');
   assert.equal(await api.text('box', 'grep -c again /.sprite/logs/services/crash.log'), '3');
 });
+
+test('programs of a sprite reach its own services, checkpoints and tasks', async () => {
+  await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '1' } });
+  const api = new Api(daemon);
+  await api.ok('POST', '/v1/sprites', { name: 'box', config: { ram_mb: 512 } });
+  const created = await api.text(
+    'box',
+    'sprite-env services create web --cmd sleep --args 1000 --dir / --duration 500ms | tail -n 1',
+  );
+  assert.equal((JSON.parse(created) as { type: string }).type, 'complete');
+  assert.equal((await servicesOf(daemon).get('box', 'web')).state.status, 'running');
+  const info = JSON.parse(await api.text('box', 'sprite-env info')) as Record<string, unknown>;
+  assert.deepEqual([info['sprite_name'], info['sprite_id']], ['box', (await api.ok('GET', '/v1/sprites/box')).id]);
+  assert.match(await api.text('box', 'sprite-env checkpoints create --comment inside'), /"type":"complete"/);
+  assert.match(await api.text('box', 'sprite-env checkpoints list'), /"comment":"inside"/);
+
+  await api.text(
+    'box',
+    `curl -sf --unix-socket /.sprite/api.sock -X PUT -d '{"expire":6}' http://sprite/v1/tasks/build`,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 3_500));
+  assert.equal((await api.ok('GET', '/v1/sprites/box')).status, 'running', 'a task keeps it awake');
+  await until('it to sleep', async () => (await api.ok('GET', '/v1/sprites/box')).status === 'warm');
+});
