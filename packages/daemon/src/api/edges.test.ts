@@ -28,8 +28,8 @@ describe('the edges of the API', () => {
       '/',
       '/v1',
       '/v2/sprites',
-      '/v1/sprites/one/services',
-      '/v1/sprites/one/fs/list',
+      '/v1/sprites/one/control',
+      '/v1/sprites/one/fs/nonsense',
       '/v1/sprites/one/exec/1/2/3',
     ]) {
       const { status, body, headers } = await api.json('GET', path);
