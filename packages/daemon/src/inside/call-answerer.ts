@@ -8,8 +8,8 @@ import { answerCall, type Answer, type CallDeps } from './answer-call.ts';
 const maxAtOnce = 8;
 /** Calls of one guest in a second. */
 const maxPerSecond = 20;
-/** A guest that has just started is listened to a moment later: its first command comes first. */
-const settleMs = 500;
+/** A guest that has just started is listened to a moment later: its first command comes first. Within the 2 s that its agent lets a call wait. */
+const settleMs = 1_000;
 
 /** Answers what programs of sprites ask over `/.sprite/api.sock`. A call acts on its own sprite only: it names none. */
 export class GuestCallAnswerer implements CallAnswerer {
