@@ -181,7 +181,7 @@ function refusal(error: unknown): { answer: ProxyAnswer & { status: 'error' }; c
 /** Carries bytes both ways until one side ends. */
 async function carry(client: ClientSocket, input: ClientInput, connection: GuestConnection): Promise<void> {
   const { stream } = connection;
-  const over = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+  const over = closedOf(stream);
   const leave = (): void => void (input.closedInOrder ? linger(stream, input) : stream.destroy());
   if (client.gone.aborted) leave();
   else client.gone.addEventListener('abort', leave, { once: true });

@@ -76,6 +76,25 @@ describe('the screen of a terminal', () => {
     assert.ok(after.bytes().includes('editor'), 'also once it has ended');
   });
 
+  it('is given up for output that asks for work without end, and the daemon answers meanwhile', async () => {
+    await using api = await open();
+    const owner = api.socket(`${exec}?cmd=sh&tty=true&cols=80&rows=24`);
+    await owner.until((messages) => messages.length > 0);
+    api.session.print('a\x1b[2147483647b');
+    const late = attached(api);
+    let done = false;
+    void late.finally(() => (done = true));
+    let answered = 0;
+    for (; !done; answered++) assert.equal((await fetch(`${api.url}/healthz`)).status, 200);
+    const { info, socket, bytes } = await late;
+    assert.deepEqual([info.offset, info.screen_bytes], [0, undefined]);
+    await socket.until(() => bytes().length === api.session.endOffset);
+    assert.ok(answered > 10, `${answered} answers meanwhile`);
+    api.session.size = { cols: 65_535, rows: 65_535 };
+    assert.equal((await attached(api)).info.screen_bytes, undefined);
+    api.session.exit(0);
+  });
+
   it('is as large as the window of the client that typed last', async () => {
     await using api = await open();
     const one = api.socket(`${exec}?cmd=sh&tty=true&cols=80&rows=24`);
