@@ -13,6 +13,8 @@ import (
 const (
 	// maxCallBytes bounds the body of a call.
 	maxCallBytes = 64 << 10
+	// maxCallPathBytes is what the daemon takes of a path with its query.
+	maxCallPathBytes = 4096
 	// callWait is how long a daemon may take to begin its answer.
 	callWait = 2 * time.Second
 )
@@ -130,6 +132,10 @@ func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(body) > maxCallBytes {
 		writeError(w, http.StatusRequestEntityTooLarge, invalid("the body is longer than %d bytes", maxCallBytes))
+		return
+	}
+	if len(r.URL.RequestURI()) > maxCallPathBytes {
+		writeError(w, http.StatusRequestURITooLong, invalid("the path is longer than %d bytes", maxCallPathBytes))
 		return
 	}
 	call := &insideCall{Method: r.Method, Path: r.URL.RequestURI(), Body: string(body), taken: make(chan *callAnswer, 1)}

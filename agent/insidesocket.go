@@ -17,6 +17,8 @@ const (
 	maxInsideConns = 64
 	// insideHeaderWait is how long a request's head may take.
 	insideHeaderWait = 10 * time.Second
+	// insideIdleWait ends connections nobody uses: there are few.
+	insideIdleWait = 30 * time.Second
 	// maxInsideHeaderBytes bounds it.
 	maxInsideHeaderBytes = 16 << 10
 )
@@ -41,7 +43,7 @@ func serveInside(root string, api *insideAPI) {
 		logf("%s: %v", path, err)
 		return
 	}
-	server := &http.Server{Handler: api, ReadHeaderTimeout: insideHeaderWait, MaxHeaderBytes: maxInsideHeaderBytes, ErrorLog: nil}
+	server := &http.Server{Handler: api, ReadHeaderTimeout: insideHeaderWait, IdleTimeout: insideIdleWait, MaxHeaderBytes: maxInsideHeaderBytes, ErrorLog: nil}
 	go func() { logf("%s ended: %v", path, server.Serve(listener)) }()
 }
 

@@ -117,7 +117,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
       if (session === undefined) continue;
       await session.created;
       await session.journal.flush();
-      const { end: _end, inputOffset: _inputOffset, ...manifest } = session.manifest;
+      const { end: _end, notified: _notified, inputOffset: _inputOffset, ...manifest } = session.manifest;
       await exportSession(session.journal.dir, path.join(dir, id), manifest, endOffset);
     }
     await syncPath(dir);

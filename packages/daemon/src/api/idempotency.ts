@@ -15,6 +15,8 @@ export interface OnceOnly<Body> {
   run: () => Promise<Body>;
   /** After `run` failed on a repetition of work that had begun at `since` and whose end is unknown: the answer if that work had succeeded after all. */
   recover: (since: string, failure: unknown) => Promise<Body | undefined>;
+  /** `run` would succeed a second time: it is asked what became of the first before. `failure` is undefined then. */
+  recoverFirst?: boolean;
 }
 
 /**
@@ -59,13 +61,20 @@ export class Idempotency {
     }
   }
 
-  async #perform<Body>(orgId: string, key: string, hash: string, { run, recover }: OnceOnly<Body>): Promise<Body> {
+  async #perform<Body>(
+    orgId: string,
+    key: string,
+    hash: string,
+    { run, recover, recoverFirst = false }: OnceOnly<Body>,
+  ): Promise<Body> {
     const known = await this.#repository.idempotent(orgId, key);
     if (known !== undefined) assertSame(known.requestHash, hash);
     if (known?.status === created) return JSON.parse(known.body) as Body;
     const row = { orgId, key, requestHash: hash, createdAt: known?.createdAt ?? new Date().toISOString() };
     if (known === undefined) await this.#repository.insertIdempotent({ ...row, status: begun, body: '' });
-    const body = await run().catch(async (failure: unknown) => {
+    const made = known !== undefined && recoverFirst ? await recover(known.createdAt, undefined) : undefined;
+    const work = made === undefined ? run() : Promise.resolve(made);
+    const body = await work.catch(async (failure: unknown) => {
       const recovered = known === undefined ? undefined : await recover(known.createdAt, failure);
       if (recovered === undefined) throw failure;
       return recovered;

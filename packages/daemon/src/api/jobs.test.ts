@@ -129,12 +129,10 @@ describe('jobs', () => {
       body: '',
       createdAt: first.created_at,
     });
-    service.before = (call) => {
-      if (call.startsWith('use')) throw new Error('the sprite does not wake');
-    };
+    const before = (await api.json('GET', jobs)).body.count;
     const again = await api.json('POST', jobs, { body });
-    service.before = () => {};
     assert.deepEqual([again.status, again.body.id], [202, first.id]);
+    assert.equal((await api.json('GET', jobs)).body.count, before);
   });
 
   it('are removed once they have ended', async () => {

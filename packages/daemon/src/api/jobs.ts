@@ -57,7 +57,7 @@ export const jobRoutes =
           );
           return made === undefined ? undefined : created(made, name, request.body);
         };
-        const answer = await idempotency.once(request, { run, recover }, key);
+        const answer = await idempotency.once(request, { run, recover, recoverFirst: true }, key);
         return reply.code(202).header('location', `/v1/sprites/${name}/jobs/${answer.id}`).send(answer);
       },
     });

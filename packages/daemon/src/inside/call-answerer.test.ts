@@ -63,6 +63,36 @@ describe('calls of programs in a sprite', () => {
     assert.deepEqual(checkpoints, []);
   });
 
+  it('are dropped beyond what is under way, by a guest that takes no answers', async () => {
+    await using api = await ApiFixture.open();
+    await api.sprite();
+    const view = await api.service.get(api.org, 'one');
+    let begun = 0;
+    const calls: GuestCalls = {
+      async *listen({ signal }) {
+        for (let id = 0; id < 10_000; id++) yield { id: String(id), method: 'GET', path: '/info', body: '' };
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      },
+      answer: (_call, _answer, { signal }) => {
+        begun += 1;
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+        );
+      },
+    };
+    const ending = new AbortController();
+    const log = pino({ level: 'silent' });
+    const guest: CallingGuest = { calls, view: () => view, holdAwake: () => {} };
+    new GuestCallAnswerer({ service: () => api.service, spriteUrl: () => '', version: '1', log }).serve(
+      guest,
+      ending.signal,
+    );
+    await eventually(() => begun === 32);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(begun, 32);
+    ending.abort();
+  });
+
   it('make checkpoints', async () => {
     const { answers } = await answersTo([['POST', '/v1/checkpoint', '{"comment":"inside"}']]);
     const lines = (answers[0]?.text ?? '')

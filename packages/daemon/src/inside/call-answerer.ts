@@ -6,6 +6,12 @@ import { answerCall, type Answer, type CallDeps } from './answer-call.ts';
 
 /** Calls of one guest answered at the same time. */
 const maxAtOnce = 8;
+/** Calls of one guest that are answered or refused at the same time: beyond, they are left to the deadline of their agent. */
+const maxUnderWay = 32;
+/** An answer has to be taken by then; a checkpoint may take minutes. */
+const answerDeadlineMs = 15 * 60_000;
+/** Between attempts to listen to a guest that has ended its calls, or said what is none. */
+const listenAgainMs = 5_000;
 /** Calls of one guest in a second. */
 const maxPerSecond = 20;
 /** A guest that has just started is listened to a moment later: its first command comes first. Within the 2 s that its agent lets a call wait. */
@@ -29,16 +35,27 @@ export class GuestCallAnswerer implements CallAnswerer {
 
   async #serve(guest: CallingGuest, signal: AbortSignal): Promise<void> {
     await sleep(settleMs, undefined, { signal, ref: false });
-    let atOnce = 0;
-    const allowance = new Allowance();
+    const load: Load = { atOnce: 0, allowance: new Allowance() };
+    for (;;) {
+      try {
+        await this.#listen(guest, load, signal);
+      } catch (error) {
+        this.#deps.log.debug({ err: error }, 'calls of a guest broke off; they are listened to again');
+      }
+      await sleep(listenAgainMs, undefined, { signal, ref: false });
+    }
+  }
+
+  async #listen(guest: CallingGuest, load: Load, signal: AbortSignal): Promise<void> {
     for await (const line of guest.calls.listen({ signal })) {
       if ('tasksMs' in line) {
         guest.holdAwake(Math.min(line.tasksMs, maxTaskMs));
         continue;
       }
-      const refused = !allowance.take() || atOnce >= maxAtOnce;
-      atOnce += 1;
-      void this.#answer(guest, line, refused, signal).finally(() => (atOnce -= 1));
+      if (load.atOnce >= maxUnderWay) continue;
+      const refused = !load.allowance.take() || load.atOnce >= maxAtOnce;
+      load.atOnce += 1;
+      void this.#answer(guest, line, refused, signal).finally(() => (load.atOnce -= 1));
     }
   }
 
@@ -46,12 +63,19 @@ export class GuestCallAnswerer implements CallAnswerer {
   async #answer(guest: CallingGuest, call: GuestCall, refused: boolean, signal: AbortSignal): Promise<void> {
     try {
       const answer = refused ? failed(tooMany()) : await answerCall(call, guest.view(), this.#deps).catch(failed);
-      await guest.calls.answer(call, answer, { signal });
+      const deadline = AbortSignal.timeout(answerDeadlineMs);
+      await guest.calls.answer(call, answer, { signal: AbortSignal.any([signal, deadline]) });
     } catch (error) {
       // Who asked hears of the break himself.
       this.#deps.log.debug({ err: error, path: call.path }, 'a call of a guest was not answered');
     }
   }
+}
+
+/** What one guest asks for, over all connections to it. */
+interface Load {
+  atOnce: number;
+  allowance: Allowance;
 }
 
 /** So many in each second. */

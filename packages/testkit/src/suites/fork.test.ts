@@ -40,7 +40,7 @@ test('a running sprite forks without stopping, and fork and source go their own 
   await api.create('busy');
   await api.text(
     'busy',
-    '(i=0; while true; do i=$((i+1)); echo $i > /tmp/n; sleep 0.05; done </dev/null >/dev/null 2>&1 &) ; sleep 0.5',
+    '(i=0; while true; do i=$((i+1)); echo $i > /tmp/m; mv /tmp/m /tmp/n; sleep 0.05; done </dev/null >/dev/null 2>&1 &) ; sleep 0.5',
   );
   await api.ok('POST', '/v1/sprites/busy/fork', { name: 'split' });
   await api.text('split', 'echo mine > own');
