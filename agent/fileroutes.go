@@ -14,10 +14,13 @@ const (
 	maxFileRequestBytes = 256 << 10
 	// copyBytes are read and written at once.
 	copyBytes = 128 << 10
+	// endTrailer says that an answer is whole: the host's library ends it also when its stream is cut.
+	endTrailer = "X-End"
 )
 
 // files answers below /v1/files/.
 func (s *api) files(w http.ResponseWriter, r *http.Request, name string) {
+	w.Header().Set("Trailer", endTrailer)
 	var err error
 	switch r.Method + " " + name {
 	case "GET content":
@@ -50,6 +53,7 @@ func (s *api) files(w http.ResponseWriter, r *http.Request, name string) {
 	if err != nil {
 		writeFileFailure(w, fileFail(err, name, ""))
 	}
+	w.Header().Set(endTrailer, "1")
 }
 
 // fileQuery is the query of a request about one path.

@@ -39,6 +39,8 @@ export class FileStream implements Disposable {
   /** Resolves when nothing more need be sent. */
   readonly #settled = Promise.withResolvers<undefined>();
   #answered = false;
+  /** The guest has said that its answer is whole: Node ends it also when the stream, the session or the VM is gone. */
+  #whole = false;
   #failure: Error | undefined;
   readonly #cancel = (): void => this.#fail(this.#request.signal.reason);
 
@@ -52,6 +54,7 @@ export class FileStream implements Disposable {
       this.#answer.resolve(headers);
       this.#settled.resolve(undefined);
     });
+    stream.once('trailers', (trailers: http2.IncomingHttpHeaders) => (this.#whole = trailers['x-end'] === '1'));
     stream.once('close', () => {
       request.signal.removeEventListener('abort', this.#cancel);
       this.#failure ??= stream.readableEnded ? undefined : this.#broken();
@@ -104,7 +107,10 @@ export class FileStream implements Disposable {
       for (;;) {
         const timer = stalls ? undefined : this.#deadline(stallMs);
         const next = await this.#failing(iterator.next()).finally(() => clearTimeout(timer));
-        if (next.done === true) return;
+        if (next.done === true) {
+          if (!this.#whole) throw this.#failure ?? this.#broken();
+          return;
+        }
         yield next.value as Buffer;
       }
     } finally {

@@ -43,7 +43,8 @@ test('whatever a guest answers about files, calls end with an answer that fits o
   await using guest = await FakeGuest.start({
     stream: (stream) => {
       if (answer === undefined) return;
-      stream.respond({ ':status': answer.status, ...answer.headers });
+      stream.respond({ ':status': answer.status, ...answer.headers }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'x-end': '1' }));
       for (const part of answer.parts) stream.write(part);
       if (answer.reset) stream.close(2);
       else stream.end();
