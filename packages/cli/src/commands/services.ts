@@ -110,31 +110,21 @@ const get = command({
   },
 });
 
-const start = command({
-  name: 'start',
-  summary: 'start a service, with what it needs',
-  arguments: oneService,
-  common: ['org', 'sprite'],
-  options: { duration, stream: noStream },
-  async run(context, [name = ''], options) {
-    const sprite = await context.sprite();
-    const { services } = await context.client();
-    return tell(context, name, services.start(sprite, name, { windowMs: await windowMs(options) }));
-  },
-});
-
-const restart = command({
-  name: 'restart',
-  summary: 'end a service if it runs, and start it',
-  arguments: oneService,
-  common: ['org', 'sprite'],
-  options: { duration, stream: noStream },
-  async run(context, [name = ''], options) {
-    const sprite = await context.sprite();
-    const { services } = await context.client();
-    return tell(context, name, services.restart(sprite, name, { windowMs: await windowMs(options) }));
-  },
-});
+const starting = (verb: 'start' | 'restart', summary: string) =>
+  command({
+    name: verb,
+    summary,
+    arguments: oneService,
+    common: ['org', 'sprite'],
+    options: { duration, stream: noStream },
+    async run(context, [name = ''], options) {
+      const sprite = await context.sprite();
+      const { services } = await context.client();
+      return tell(context, name, services[verb](sprite, name, { windowMs: await windowMs(options) }));
+    },
+  });
+const start = starting('start', 'start a service, with what it needs');
+const restart = starting('restart', 'end a service if it runs, and start it');
 
 const stop = command({
   name: 'stop',

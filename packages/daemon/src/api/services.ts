@@ -32,6 +32,17 @@ const events = {
 };
 const done = z.null().describe('Done');
 
+/** The routes that start a service that is there. */
+const starts: { verb: 'start' | 'restart'; operationId: string; summary: string; description?: string }[] = [
+  {
+    verb: 'start',
+    operationId: 'startService',
+    summary: 'Start a service, with what it needs',
+    description: 'One that runs is left alone.',
+  },
+  { verb: 'restart', operationId: 'restartService', summary: 'End a service if it runs, and start it' },
+];
+
 /** What is told of a start when the request does not say. */
 const defaultWindowMs = 5_000;
 const defaultStopTimeoutMs = 10_000;
@@ -129,42 +140,26 @@ export const serviceRoutes =
       },
     });
 
-    app.route({
-      method: 'POST',
-      url: '/v1/sprites/:name/services/:service/start',
-      schema: {
-        operationId: 'startService',
-        summary: 'Start a service, with what it needs',
-        description: 'One that runs is left alone.',
-        tags,
-        params: oneService,
-        querystring: serviceWindowQuery,
-        response: { 200: events, ...errorResponses },
-      },
-      handler: async (request, reply) => {
-        const name = known(request.params.service);
-        const windowMs = request.query.duration ?? defaultWindowMs;
-        await tell(request, reply, ({ channel }, signal) => channel.services.start(name, { windowMs, signal }));
-      },
-    });
-
-    app.route({
-      method: 'POST',
-      url: '/v1/sprites/:name/services/:service/restart',
-      schema: {
-        operationId: 'restartService',
-        summary: 'End a service if it runs, and start it',
-        tags,
-        params: oneService,
-        querystring: serviceWindowQuery,
-        response: { 200: events, ...errorResponses },
-      },
-      handler: async (request, reply) => {
-        const name = known(request.params.service);
-        const windowMs = request.query.duration ?? defaultWindowMs;
-        await tell(request, reply, ({ channel }, signal) => channel.services.restart(name, { windowMs, signal }));
-      },
-    });
+    for (const { verb, operationId, summary, description } of starts) {
+      app.route({
+        method: 'POST',
+        url: `/v1/sprites/:name/services/:service/${verb}`,
+        schema: {
+          operationId,
+          summary,
+          ...(description === undefined ? {} : { description }),
+          tags,
+          params: oneService,
+          querystring: serviceWindowQuery,
+          response: { 200: events, ...errorResponses },
+        },
+        handler: async (request, reply) => {
+          const name = known(request.params.service);
+          const windowMs = request.query.duration ?? defaultWindowMs;
+          await tell(request, reply, ({ channel }, signal) => channel.services[verb](name, { windowMs, signal }));
+        },
+      });
+    }
 
     app.route({
       method: 'POST',
