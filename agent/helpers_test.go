@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strconv"
 	"syscall"
 	"testing"
@@ -36,4 +37,12 @@ func killOrphans(t *testing.T, g *guest) {
 		}
 		return len(children) == 0
 	})
+}
+
+// needRoot fails a test that shows what only root can do. A skipped one would show nothing and look as good as passed.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("these tests run as root: only root can give files away and act as another user")
+	}
 }
