@@ -1,13 +1,35 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// roomVariable makes the test binary run one test that limits its process.
+const roomVariable = "SYLPH_AGENT_TEST_ROOM"
+
+// alone tells a test whether it has its process to itself, and otherwise runs it in one that it has: what withRoom sets holds for a whole process, in which go test
+// keeps a file of what tests looked at.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(roomVariable) != "" {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), roomVariable+"=1")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	return false
+}
 
 // withRoom runs act while no file can be written beyond roomBytes: a disk that is full, without a disk.
 func withRoom(t *testing.T, roomBytes uint64, act func()) {
@@ -20,6 +42,9 @@ func withRoom(t *testing.T, roomBytes uint64, act func()) {
 }
 
 func TestAFullDiskLosesNoHosts(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	const line = "10.0.0.9\tother\n"
 	for name, hosts := range map[string]string{
 		"of some blocks": strings.Repeat(line, 2*blockBytes/len(line)),
@@ -39,6 +64,9 @@ func TestAFullDiskLosesNoHosts(t *testing.T) {
 }
 
 func TestAFullDiskGetsNoEmptyFiles(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	root := writeTree(t, map[string]string{"/etc/resolv.conf": "mine\n"})
 	must(t, os.Chmod(root+"/etc/resolv.conf", 0o664))
 	event := &resumeEvent{generationID: "g", hostname: "box", machineID: "m", newIdentity: true}
@@ -56,6 +84,9 @@ func TestAFullDiskGetsNoEmptyFiles(t *testing.T) {
 }
 
 func TestAFullDiskShowsNoPassedGeneration(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	root := writeTree(t, map[string]string{generationFile: "old\n"})
 	withRoom(t, 0, func() {
 		if applyIdentityFiles(root, &resumeEvent{generationID: "new"}, false) == nil {
@@ -68,6 +99,9 @@ func TestAFullDiskShowsNoPassedGeneration(t *testing.T) {
 }
 
 func TestAFileThatHoldsItsTextIsLeftAlone(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	path := t.TempDir() + "/file"
 	for _, text := range []string{"", "small\n", strings.Repeat("large\n", blockBytes)} {
 		must(t, os.WriteFile(path, []byte(text), 0o644))
