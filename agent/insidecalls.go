@@ -15,6 +15,8 @@ const (
 	maxCallBytes = 64 << 10
 	// maxCallPathBytes is what the daemon takes of a path with its query.
 	maxCallPathBytes = 4096
+	// callReadBytes is read of an answer at once.
+	callReadBytes = 16 << 10
 	// callWait is how long a daemon may take to begin its answer.
 	callWait = 2 * time.Second
 )
@@ -158,30 +160,8 @@ func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
 	defer close(answer.done)
 	w.Header().Set("Content-Type", answer.contentType)
 	w.WriteHeader(answer.status)
-	if err := copyFlushing(w, answer.body); err != nil {
+	if err := copyFlushing(w, answer.body, make([]byte, callReadBytes)); err != nil {
 		panic(http.ErrAbortHandler) // the program must not take this for the end
-	}
-}
-
-// copyFlushing passes on what comes as it comes.
-func copyFlushing(w http.ResponseWriter, body io.Reader) error {
-	flush, piece := http.NewResponseController(w).Flush, make([]byte, 16<<10)
-	for {
-		n, err := body.Read(piece)
-		if n > 0 {
-			if _, err := w.Write(piece[:n]); err != nil {
-				return err
-			}
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
 }
 

@@ -215,3 +215,25 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value) // a host that is gone needs no answer
 }
+
+// copyFlushing passes on what comes as it comes, by way of a buffer. It returns nil at the end of from, and an error when either side breaks.
+func copyFlushing(w http.ResponseWriter, from io.Reader, buffer []byte) error {
+	flush := http.NewResponseController(w).Flush
+	for {
+		n, readErr := from.Read(buffer)
+		if n > 0 {
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if readErr == io.EOF {
+			return nil
+		}
+		if readErr != nil {
+			return readErr
+		}
+	}
+}

@@ -160,42 +160,24 @@ func (l *serviceLife) launch() (*serviceRun, *failure) {
 	if l.set.isHalted() {
 		return nil, &failure{Text: "the sprite is shutting down", Code: "EAGAIN"}
 	}
-	s := l.definition.spec()
-	if bad := s.check(); bad != nil {
+	c, bad := l.definition.spec().command()
+	if bad != nil {
 		return nil, bad
-	}
-	who := findAccount("", s.User)
-	if err := directoryError(s.Dir, who); err != nil {
-		return nil, fail(err, "working directory %s", s.Dir)
-	}
-	search, given := s.Env["PATH"]
-	if !given {
-		search = defaultPath
-	}
-	program, err := findProgram(s.Path, s.Dir, search)
-	if err != nil {
-		return nil, fail(err, "%s", s.Path)
 	}
 	run := &serviceRun{exited: make(chan struct{}), drained: make(chan struct{})}
 	writing, err := run.openOutput()
 	if err != nil {
 		return nil, fail(err, "standard files")
 	}
-	attributes := &syscall.ProcAttr{Dir: s.Dir, Env: s.environment(), Sys: &syscall.SysProcAttr{Setsid: true},
-		Files: []uintptr{uintptr(l.set.null), uintptr(writing[0]), uintptr(writing[1])}}
-	if os.Geteuid() == 0 {
-		attributes.Sys.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid, Groups: who.groups}
-	}
 	run.began = time.Now()
-	pid, err := l.set.reaper.start(func() (int, error) { return syscall.ForkExec(program, s.Argv, attributes) }, run.ended)
+	run.pid, bad = c.start(l.set.reaper, [3]int{l.set.null, writing[0], writing[1]}, false, run.ended)
 	for _, fd := range writing {
 		_ = syscall.Close(fd) // the child has its own copies
 	}
-	if err != nil {
+	if bad != nil {
 		run.closeOutput()
-		return nil, fail(err, "%s", program)
+		return nil, bad
 	}
-	run.pid = pid
 	l.set.update(func() {
 		if l.service.next != nil {
 			l.service.restarts++

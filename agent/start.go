@@ -19,40 +19,20 @@ type endpoints struct {
 
 // startProcess starts what s says. The returned process already reads its output; its exit is told by the reaper.
 func startProcess(r *reaper, d *devices, s *spec) (*process, *failure) {
-	if bad := s.check(); bad != nil {
+	c, bad := s.command()
+	if bad != nil {
 		return nil, bad
 	}
-	who := findAccount("", s.User)
-	if err := directoryError(s.Dir, who); err != nil {
-		return nil, fail(err, "working directory %s", s.Dir)
-	}
-	search, given := s.Env["PATH"]
-	if !given {
-		search = defaultPath
-	}
-	program, err := findProgram(s.Path, s.Dir, search)
-	if err != nil {
-		return nil, fail(err, "%s", s.Path)
-	}
-	ends, err := openEndpoints(d, s, int(who.uid))
+	ends, err := openEndpoints(d, s, int(c.owner.uid))
 	if err != nil {
 		return nil, fail(err, "standard files")
 	}
-	p := newProcess(s, program, r, ends)
-	attributes := &syscall.ProcAttr{
-		Dir:   s.Dir,
-		Env:   s.environment(),
-		Files: []uintptr{uintptr(ends.child[0]), uintptr(ends.child[1]), uintptr(ends.child[2])},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: ends.master != nil, Ctty: 1},
-	}
-	if os.Geteuid() == 0 {
-		attributes.Sys.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid, Groups: who.groups}
-	}
-	p.pid, err = r.start(func() (int, error) { return syscall.ForkExec(program, s.Argv, attributes) }, p.exited)
+	p := newProcess(s, c.program, r, ends)
+	p.pid, bad = c.start(r, ends.child, ends.master != nil, p.exited)
 	ends.closeChild()
-	if err != nil {
+	if bad != nil {
 		ends.closeAgent()
-		return nil, fail(err, "%s", program)
+		return nil, bad
 	}
 	for _, pipe := range p.pipes {
 		go p.pump(pipe)

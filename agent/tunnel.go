@@ -59,14 +59,13 @@ func (t *tunnels) serve(w http.ResponseWriter, r *http.Request) {
 	defer conn.Close()
 	w.Header().Set("X-Target", conn.RemoteAddr().String())
 	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w).Flush
-	if flush() != nil {
+	if http.NewResponseController(w).Flush() != nil {
 		return
 	}
 	stop := context.AfterFunc(r.Context(), func() { reset(conn) })
 	defer stop()
 	go feedTunnel(conn, r.Body)
-	if err := drainTunnel(w, flush, conn); err != nil {
+	if err := copyFlushing(w, conn, make([]byte, tunnelReadBytes)); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -79,30 +78,8 @@ func feedTunnel(conn *net.TCPConn, body io.Reader) {
 		err = conn.CloseWrite()
 	}
 	if err != nil {
-		// The stream broke, or the connection did; of the latter drainTunnel tells the host.
+		// The stream broke, or the connection did; of the latter serve tells the host.
 		reset(conn)
-	}
-}
-
-// drainTunnel passes on what the connection says until it ends. It fails when the connection or the stream breaks.
-func drainTunnel(w io.Writer, flush func() error, conn *net.TCPConn) error {
-	buffer := make([]byte, tunnelReadBytes)
-	for {
-		n, err := conn.Read(buffer)
-		if n > 0 {
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return err
-			}
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
 }
 
