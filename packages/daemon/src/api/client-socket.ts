@@ -1,10 +1,21 @@
 import type { Duplex } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { ApiLimits } from './deps.ts';
 import { binaryHeader } from './frame.ts';
+import type { Ending } from './live.ts';
 
 /** Longest reason of a close frame, bytes (RFC 6455, section 5.5). */
 const maxReasonBytes = 123;
+
+/** What clients are told that are ended although they could go on. Close codes: RFC 6455, section 7.4.1. `again`: what they can do later. */
+const goodbyes: Record<Ending, (again: string) => { code: number; reason: string }> = {
+  restart: (again) => ({ code: 1012, reason: `the server restarts; ${again}` }),
+  expelled: () => ({ code: 1008, reason: 'the token is no longer valid' }),
+};
+
+/** What a {@link ClientSocket} asks of the limits. */
+export type ClientSocketLimits = Pick<ApiLimits, 'maxUnsentBytes' | 'closeTimeoutMs'>;
 
 /**
  * A client's WebSocket, as far as sending goes: in order, and held back when the client does not read.
@@ -15,16 +26,18 @@ const maxReasonBytes = 123;
 export class ClientSocket {
   readonly #socket: WebSocket;
   readonly #connection: Duplex;
-  readonly #maxUnsentBytes: number;
+  readonly #limits: ClientSocketLimits;
   readonly #gone = new AbortController();
   readonly #closed: Promise<void>;
   #sentAt = Date.now();
 
-  /** `connection` is what `socket` speaks over. */
-  constructor(socket: WebSocket, connection: Duplex, { maxUnsentBytes }: Pick<ApiLimits, 'maxUnsentBytes'>) {
+  /** `request` is what `socket` was opened with, and has a log. */
+  constructor(socket: WebSocket, { raw, log }: FastifyRequest, limits: ClientSocketLimits) {
     this.#socket = socket;
-    this.#connection = connection;
-    this.#maxUnsentBytes = maxUnsentBytes;
+    this.#connection = raw.socket;
+    this.#limits = limits;
+    // A protocol error of the client; the library closes with the fitting code.
+    socket.on('error', (error) => log.debug({ err: error }, 'a socket failed'));
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
     void this.#closed.then(() => this.#gone.abort());
   }
@@ -68,7 +81,7 @@ export class ClientSocket {
     }
     this.#connection.write(binaryHeader(bytes.length, firstByte));
     this.#connection.write(bytes, () => sent.resolve());
-    if (this.#connection.writableLength > this.#maxUnsentBytes) await sent.promise;
+    if (this.#connection.writableLength > this.#limits.maxUnsentBytes) await sent.promise;
   }
 
   /** Says goodbye after everything sent so far; resolves when the peer has said it too, or did not within the library's 30 s. */
@@ -78,11 +91,18 @@ export class ClientSocket {
     await this.#closed;
   }
 
-  /** As {@link close}, but does not wait longer than `timeoutMs` for the peer. */
-  async leave(code: number, reason: string, timeoutMs: number): Promise<void> {
-    const timer = setTimeout(() => this.#socket.terminate(), timeoutMs);
+  /** As {@link close}, but waits no longer for the peer than the limits say. */
+  async leave(code: number, reason: string): Promise<void> {
+    const timer = setTimeout(() => this.#socket.terminate(), this.#limits.closeTimeoutMs);
     await this.close(code, reason);
     clearTimeout(timer);
+  }
+
+  /** Ends a client that could go on; `again` tells it what to do later. One that is expelled is heard no more. */
+  end(ending: Ending, again: string): Promise<void> {
+    if (ending === 'expelled') this.#socket.removeAllListeners('message');
+    const { code, reason } = goodbyes[ending](again);
+    return this.leave(code, reason);
   }
 }
 

@@ -1,17 +1,18 @@
-import type { Duplex } from 'node:stream';
-import type { WebSocket } from 'ws';
 import type { ExecServerMessage } from '@sylph/model';
-import { ClientSocket } from './client-socket.ts';
+import type { FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import { ClientSocket, type ClientSocketLimits } from './client-socket.ts';
 import type { ApiLimits } from './deps.ts';
+import type { Ending } from './live.ts';
 
 /** The client of an exec socket, as far as sending goes: a {@link ClientSocket} that is never quiet for long. */
 export class ExecClient implements Disposable {
   readonly #socket: ClientSocket;
   readonly #keepAlive: NodeJS.Timeout;
 
-  /** `connection` is what `socket` speaks over. */
-  constructor(socket: WebSocket, connection: Duplex, limits: Pick<ApiLimits, 'maxUnsentBytes' | 'keepAliveMs'>) {
-    this.#socket = new ClientSocket(socket, connection, limits);
+  /** As for a {@link ClientSocket}. */
+  constructor(socket: WebSocket, request: FastifyRequest, limits: ClientSocketLimits & Pick<ApiLimits, 'keepAliveMs'>) {
+    this.#socket = new ClientSocket(socket, request, limits);
     // Looked at four times as often as it is due, so that silence is at most a quarter longer.
     this.#keepAlive = setInterval(() => this.#breakSilence(limits.keepAliveMs), limits.keepAliveMs / 4);
   }
@@ -49,6 +50,12 @@ export class ExecClient implements Disposable {
   close(code: number, reason: string): Promise<void> {
     clearInterval(this.#keepAlive);
     return this.#socket.close(code, reason);
+  }
+
+  /** See {@link ClientSocket.end}. */
+  end(ending: Ending, again: string): Promise<void> {
+    clearInterval(this.#keepAlive);
+    return this.#socket.end(ending, again);
   }
 
   #breakSilence(keepAliveMs: number): void {

@@ -25,23 +25,20 @@ export interface ExecInput {
 
 /**
  * Passes a client's messages on to a session, in order. Input that the process does not take stops the reading of the socket. A malformed binary message closes the socket with 1003 and a reason, and
- * leaves the process alone; a control message of unknown type is ignored; one with wrong values is answered with an error. After the session's end everything is ignored. Call the result to hear no more of the client.
+ * leaves the process alone; a control message of unknown type is ignored; one with wrong values is answered with an error. After the session's end everything is ignored.
  */
-export function passInput({ socket, session, stdin, limits, tell, wake }: ExecInput): () => void {
+export function passInput({ socket, session, stdin, limits, tell, wake }: ExecInput): void {
   const tty = session.request.tty !== null;
   let unwrittenBytes = 0;
   let wokenAt = 0;
   /** Of this client's window, once it has told. */
   let size: { cols: number; rows: number } | undefined;
 
-  socket.on('message', onMessage);
-  return () => void socket.off('message', onMessage);
-
-  function onMessage(data: RawData, isBinary: boolean): void {
+  socket.on('message', (data: RawData, isBinary: boolean) => {
     if (session.end !== undefined) return;
     if (isBinary) onBinary(data as Buffer);
     else onText((data as Buffer).toString());
-  }
+  });
 
   function onBinary(message: Buffer): void {
     if (tty) return write(message);

@@ -12,7 +12,7 @@ import { tellSessionPorts } from './exec-ports.ts';
 import { sendBytes, sendOutput } from './exec-output.ts';
 import { sessionRequest } from './exec-request.ts';
 import { InputFeeders } from './input-feeders.ts';
-import type { Ending, Place } from './live.ts';
+import type { Place } from './live.ts';
 import { screenOf, type Screen } from './screen.ts';
 import { commandOf, findSession } from './session-lookup.ts';
 import { nameInPath } from './sprite-answer.ts';
@@ -20,11 +20,6 @@ import { vanished } from './vanished.ts';
 import { websocketOnly } from './websocket.ts';
 
 const internalError = 1011;
-/** What clients are told that are ended although their session goes on. */
-const goodbyes = {
-  restart: { code: 1012, reason: 'the server restarts; attach again' },
-  expelled: { code: 1008, reason: 'the token is no longer valid' },
-} as const satisfies Record<Ending, { code: number; reason: string }>;
 /** Most output a client may have seen that a crash of the daemon can make unknown: what the guest keeps of a process, and what a journal holds in memory, with room to spare. */
 const maxAheadBytes = 4 * 1024 * 1024;
 
@@ -158,12 +153,10 @@ export const execSocketRoutes =
       { session, isOwner, stdin, offset, inputOffset, screen }: Joining,
     ): Promise<void> {
       const startedAt = Date.now();
-      // A protocol error of the client; the library closes with the fitting code.
-      socket.on('error', (error) => request.log.debug({ err: error }, 'exec socket failed'));
-      using client = new ExecClient(socket, request.raw.socket, limits);
+      using client = new ExecClient(socket, request, limits);
       using _feeding = stdin ? feeders.add(session) : undefined;
       try {
-        const hearNoMore = passInput({
+        passInput({
           socket,
           session,
           stdin,
@@ -171,12 +164,7 @@ export const execSocketRoutes =
           tell: (message) => client.tell(message),
           wake: () => wake(service, request.caller.org, name, request),
         });
-        place.use({
-          close: (ending) => {
-            if (ending === 'expelled') hearNoMore();
-            return leave(client, socket, ending);
-          },
-        });
+        place.use({ close: (ending) => client.end(ending, 'attach again') });
         const { cols, rows } = session.size ?? { cols: 0, rows: 0 };
         client.tell({
           type: 'session_info',
@@ -207,13 +195,6 @@ export const execSocketRoutes =
         { sessionId: session.id, attached: !isOwner, durationMs: Date.now() - startedAt },
         'exec socket closed',
       );
-    }
-
-    async function leave(client: ExecClient, socket: WebSocket, ending: Ending): Promise<void> {
-      const timer = setTimeout(() => socket.terminate(), limits.closeTimeoutMs);
-      const { code, reason } = goodbyes[ending];
-      await client.close(code, reason);
-      clearTimeout(timer);
     }
   };
 

@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import * as z from 'zod';
 import { ClientSocket } from './client-socket.ts';
 import { errorResponses } from './error-answers.ts';
-import type { Ending, Place } from './live.ts';
+import type { Place } from './live.ts';
 import type { ApiParts } from './parts.ts';
 import { followPorts } from './port-messages.ts';
 import { nameInPath } from './sprite-answer.ts';
@@ -14,11 +14,6 @@ import { websocketOnly } from './websocket.ts';
 
 /** Unsent bytes of a client at which changes are put together until it has read. */
 const maxUnsentBytes = 64 * 1024;
-
-const goodbyes = {
-  restart: { code: 1012, reason: 'the server restarts; watch again' },
-  expelled: { code: 1008, reason: 'the token is no longer valid' },
-} as const satisfies Record<Ending, { code: number; reason: string }>;
 
 const description = `Wakes the sprite, and does not keep it awake: while it sleeps nothing is told, and after its wake what has changed.
 
@@ -53,12 +48,8 @@ export const portsWatchRoutes =
 
     /** Never rejects. */
     async function serve(socket: WebSocket, request: FastifyRequest, place: Place, name: string): Promise<void> {
-      // A protocol error of the client; the library closes with the fitting code.
-      socket.on('error', (error) => request.log.debug({ err: error }, 'port watch socket failed'));
-      const client = new ClientSocket(socket, request.raw.socket, limits);
-      place.use({
-        close: (ending) => client.leave(goodbyes[ending].code, goodbyes[ending].reason, limits.closeTimeoutMs),
-      });
+      const client = new ClientSocket(socket, request, limits);
+      place.use({ close: (ending) => client.end(ending, 'watch again') });
       let listed = false;
       await followPorts({
         service,
@@ -74,7 +65,7 @@ export const portsWatchRoutes =
         ready: () => client.unsentBytes < maxUnsentBytes,
         signal: client.gone,
       });
-      if (!client.gone.aborted) await client.leave(1001, 'the sprite is gone', limits.closeTimeoutMs);
+      if (!client.gone.aborted) await client.leave(1001, 'the sprite is gone');
     }
   };
 

@@ -6,12 +6,10 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { RawData, WebSocket } from 'ws';
 import * as z from 'zod';
-import { ClientSocket } from './client-socket.ts';
+import type { ClientSocket } from './client-socket.ts';
 import { errorResponses, InvalidRequest } from './error-answers.ts';
-import type { Ending, Place } from './live.ts';
+import { acceptAwake, type AwakeSocket } from './awake-socket.ts';
 import type { ApiParts } from './parts.ts';
-import { nameInPath } from './sprite-answer.ts';
-import { vanished } from './vanished.ts';
 import { websocketOnly } from './websocket.ts';
 
 /** The first message has to be there by then; it says where to connect. */
@@ -37,11 +35,6 @@ const closeCode = {
   timeout: 4504,
 };
 
-const goodbyes = {
-  restart: { code: closeCode.again, reason: 'the server restarts; connect again' },
-  expelled: { code: closeCode.refused, reason: 'the token is no longer valid' },
-} as const satisfies Record<Ending, { code: number; reason: string }>;
-
 const description = `One WebSocket is one TCP connection inside the sprite. Wakes the sprite; an open connection keeps it awake.
 
 First message, within 10 s, to the server: text \`{"host":"localhost","port":5432}\`; \`host\` is a name, an IPv4 or an IPv6 address as seen from inside, by default \`localhost\`, which is 127.0.0.1 and then ::1. Answer: text \`{"status":"connected","target":"127.0.0.1:5432"}\`, or \`{"status":"error","error","message","code"}\` and a close. Then binary messages are the bytes, in both directions; the first ones to the client come at least 10 ms after \`connected\`. Text messages to the server are bytes too.
@@ -52,9 +45,9 @@ Close codes: 1000 the connection ended; 1003 the first message is no JSON text; 
 
 /** `…/proxy`: TCP through a WebSocket. */
 export const proxyRoutes =
-  ({ deps, live, websockets }: ApiParts): FastifyPluginAsyncZod =>
+  (parts: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
-    const { service, limits } = deps;
+    const { limits } = parts.deps;
 
     app.route({
       method: 'GET',
@@ -68,38 +61,13 @@ export const proxyRoutes =
         params: z.object({ name: z.string() }),
         response: { 101: z.null().describe('Switching protocols'), ...errorResponses },
       },
-      handler: async (request, reply) => {
-        websockets.assertHandshake(request);
-        using place = live.reserve(request, reply);
-        const lease = await service.use(request.caller.org, nameInPath(request.params.name), {
-          signal: vanished(reply),
-        });
-        let served = false;
-        try {
-          websockets.accept(request, reply, (socket) => {
-            served = true;
-            void serve(socket, request, place, lease);
-          });
-        } finally {
-          if (!served) lease[Symbol.dispose]();
-        }
-      },
+      handler: (request, reply) => acceptAwake(parts, request, reply, 'connect again', serve),
     });
 
     /** Serves a socket until it is closed and what it sent has been taken. Never rejects. */
-    async function serve(socket: WebSocket, request: FastifyRequest, place: Place, lease: SpriteLease): Promise<void> {
-      using _lease = lease;
+    async function serve({ socket, client, request, lease }: AwakeSocket): Promise<void> {
       const startedAt = Date.now();
-      // A protocol error of the client; the library closes with the fitting code.
-      socket.on('error', (error) => request.log.debug({ err: error }, 'proxy socket failed'));
-      const client = new ClientSocket(socket, request.raw.socket, limits);
       const input = new ClientInput(socket, limits.maxUnwrittenBytes);
-      place.use({
-        close: (ending) => {
-          const { code, reason } = goodbyes[ending];
-          return client.leave(code, reason, limits.closeTimeoutMs);
-        },
-      });
       let target: string | undefined;
       try {
         const connection = await connect(client, input, lease, request);
