@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Repository } from '@sylph/engine';
@@ -136,6 +136,28 @@ describe('webhooks', () => {
     for (const [index, url] of urls.entries()) await deliveries.add({ ...message, id: `job-${index}`, url });
     await eventually(async () => (await fixture.repository.nextDeliveries(1)).length === 0);
     assert.deepEqual(fixture.received, []);
+  });
+
+  it('do not go to a public address of the host itself, unless that is allowed', async (t) => {
+    await using fixture = await Fixture.open();
+    const interfaces = t.mock.method(os, 'networkInterfaces', () => ({
+      eth0: [
+        { address: '1.1.1.1', family: 'IPv4' },
+        { address: '2606:4700::1111', family: 'IPv6' },
+        { address: 'fe80::1', family: 'IPv6' },
+      ],
+    }));
+    for (const address of ['1.1.1.1', '2606:4700::1111', '2606:4700:0::1111'])
+      assert.equal(isPublicAddress(address), false, address);
+    for (const address of ['1.1.1.2', '2606:4700::1112']) assert.equal(isPublicAddress(address), true, address);
+    await using deliveries = fixture.deliveries({ internalToo: false, pausesMs: [] });
+    await deliveries.add({ ...message, url: 'http://1.1.1.1:9/hook' });
+    await eventually(() => fixture.log.some((line) => line.includes('1.1.1.1 is no public address')));
+    interfaces.mock.resetCalls();
+    await using free = fixture.deliveries();
+    await free.add({ ...message, id: 'job-2', url: fixture.url });
+    await eventually(() => fixture.received.length === 1);
+    assert.equal(interfaces.mock.callCount(), 0);
   });
 
   it('know public addresses from others', () => {

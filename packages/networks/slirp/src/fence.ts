@@ -2,24 +2,10 @@ import { execFile } from 'node:child_process';
 import fs from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
+import { specialNetworks } from '@sylph/model';
 
 const run = promisify(execFile);
 const nftTimeoutMs = 10_000;
-
-/** Ranges no sprite may reach: private, carrier-grade, link-local and metadata, multicast, reserved (IANA special-purpose registries). */
-const forbidden4 = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '224.0.0.0/3',
-];
-const forbidden6 = ['::1', '::ffff:0:0/96', '64:ff9b::/96', 'fc00::/7', 'fe80::/10', 'ff00::/8'];
 
 /** Host users of VMs: first and last. */
 export interface UidRange {
@@ -53,8 +39,8 @@ export function fenceRules(range: UidRange, resolvers: readonly string[]): strin
     '  chain sprites {',
     ...dns,
     '    oif "lo" reject',
-    `    ip daddr { ${forbidden4.join(', ')} } reject`,
-    `    ip6 daddr { ${forbidden6.join(', ')} } reject`,
+    `    ip daddr { ${specialNetworks.ipv4.join(', ')} } reject`,
+    `    ip6 daddr { ${specialNetworks.ipv6.join(', ')} } reject`,
     '  }',
     '}',
     '',
