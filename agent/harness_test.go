@@ -30,23 +30,24 @@ const serveVariable = "SYLPH_AGENT_TEST_SERVE"
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(serveVariable); dir != "" {
+	var err error
+	dir, root := os.Getenv(serveVariable), os.Getenv(mountVariable)
+	switch {
+	case dir != "":
 		limitResources()
 		hurry()
-		if err := serveUnix(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+		err = serveUnix(dir)
+	case root != "":
+		err = checkMounts(root)
+	case os.Getenv(reaperVariable) != "":
+		err = checkReaper()
+	default:
+		os.Exit(m.Run())
 	}
-	if os.Getenv(reaperVariable) != "" {
-		if err := checkReaper(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	os.Exit(m.Run())
 }
 
 // guest is an agent under test.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -9,6 +12,9 @@ type mount struct {
 	path, kind, options string
 	flags               uintptr
 }
+
+// maxAsides bounds what is kept of one path of a disk whose root replaces it before every boot.
+const maxAsides = 100
 
 const safe = syscall.MS_NOSUID | syscall.MS_NOEXEC | syscall.MS_NODEV
 
@@ -60,11 +66,40 @@ func makeSticky(path string) {
 
 func mountEach(mounts []mount) {
 	for _, m := range mounts {
-		if err := os.MkdirAll(m.path, 0o755); err != nil {
+		if err := makeMountPoint(m.path); err != nil {
 			logf("%s: %v", m.path, err)
 		}
 		if err := syscall.Mount(m.kind, m.path, m.kind, m.flags, m.options); err != nil {
 			logf("mount %s: %v", m.path, err)
 		}
 	}
+}
+
+// makeMountPoint makes sure that path is a directory, which the disk's root may have replaced by a file, or by a link that leads elsewhere: what is there is moved aside, not lost.
+func makeMountPoint(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.IsDir() {
+		aside, err := moveAside(path)
+		if err != nil {
+			return err
+		}
+		logf("%s was no directory; what was there is %s now", path, aside)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.MkdirAll(path, 0o755)
+}
+
+// moveAside gives what is at path a name beside it that nothing has. Only at boot, when nobody else makes names.
+func moveAside(path string) (string, error) {
+	for number := range maxAsides {
+		aside := fmt.Sprintf("%s.sylph-aside-%d", path, number)
+		if _, err := os.Lstat(aside); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		return aside, os.Rename(path, aside)
+	}
+	return "", &fs.PathError{Op: "move aside", Path: path, Err: syscall.EEXIST}
 }

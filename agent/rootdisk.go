@@ -112,7 +112,7 @@ func switchRoot() error {
 }
 
 func moveMount(from, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
+	if err := makeMountPoint(to); err != nil {
 		return err
 	}
 	if err := syscall.Mount(from, to, "", syscall.MS_MOVE, ""); err != nil {
