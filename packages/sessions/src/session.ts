@@ -8,7 +8,6 @@ import type {
   StopCause,
 } from '@sylph/engine';
 import { type SignalName, type StartedPayload, SylphError } from '@sylph/model';
-import { Countdown } from './countdown.ts';
 import { type Connection, follow } from './follow.ts';
 import { SessionInput } from './input.ts';
 import { Journal } from './journal/journal.ts';
@@ -16,9 +15,7 @@ import type { SessionManifest } from './manifest.ts';
 import type { PumpTarget } from './pump.ts';
 import { Rate } from './rate.ts';
 import { SessionRecord } from './record.ts';
-
-/** Between the polite signal to a process that is to end and SIGKILL, ms. */
-const killAfterMs = 10_000;
+import { Stopping } from './stopping.ts';
 
 /** What a session tells the sprite it belongs to. */
 export interface SessionHost {
@@ -50,9 +47,7 @@ export class LiveSession implements Session, PumpTarget {
   readonly #record: SessionRecord;
   readonly #host: SessionHost;
   readonly #rate = new Rate();
-  readonly #unwatched: Countdown;
-  /** Of a job: runs while the guest answers. */
-  readonly #timeout: Countdown;
+  readonly #stopping: Stopping;
   readonly #settleEnded: (end: SessionEnd) => void;
   /** Resolves when the process runs, or ended without. */
   readonly #begun = Promise.withResolvers<void>();
@@ -62,8 +57,6 @@ export class LiveSession implements Session, PumpTarget {
   #connection: Connection | undefined;
   #following: Promise<void> = Promise.resolve();
   #stream: ProcessStream | undefined;
-  #kill: NodeJS.Timeout | undefined;
-  #cause: StopCause | undefined;
   #notified: boolean;
   #pid: number;
   #resolvedPath: string;
@@ -91,13 +84,15 @@ export class LiveSession implements Session, PumpTarget {
         session: this.id,
         err: error,
       });
-    this.#unwatched = new Countdown(() => this.#stopQuietly(this.request.tty === null ? 'TERM' : 'HUP'));
-    this.#timeout = new Countdown(() => this.#stopQuietly('TERM', 'timeout'));
+    this.#stopping = new Stopping({
+      signal: (signal) => this.signal(signal),
+      unwatchedSignal: this.request.tty === null ? 'TERM' : 'HUP',
+      onFailed: (signal, error) =>
+        host.notice('a session that is to end could not be signalled', { session: this.id, signal, err: error }),
+    });
     const { promise, resolve } = Promise.withResolvers<SessionEnd>();
     this.ended = promise;
     this.#settleEnded = resolve;
-    this.#unwatched.hold();
-    this.#timeout.hold();
     if (manifest.end !== undefined) this.#conclude(manifest.end);
     else {
       this.#watch();
@@ -203,9 +198,7 @@ export class LiveSession implements Session, PumpTarget {
 
   attach(): Disposable {
     this.#clients += 1;
-    this.#unwatched.stop();
-    // A client that is back saves a session from being ended for want of clients, not from its time limit.
-    if (this.#cause === undefined) clearTimeout(this.#kill);
+    this.#stopping.watched();
     this.#host.onClients(this);
     let attached = true;
     return {
@@ -257,17 +250,8 @@ export class LiveSession implements Session, PumpTarget {
     }
   }
 
-  async stop(signal: SignalName, cause: StopCause): Promise<void> {
-    const before = this.#cause;
-    // Its end may arrive ahead of the answer.
-    this.#cause = cause;
-    try {
-      await this.signal(signal);
-    } catch (error) {
-      this.#cause = before;
-      throw error;
-    }
-    if (this.#end === undefined) this.#killLater();
+  stop(signal: SignalName, cause: StopCause): Promise<void> {
+    return this.#stopping.stop(signal, cause);
   }
 
   /** Goes on over a connection; `stream` is the one that starts the process, none attaches where the journal ends. */
@@ -277,15 +261,13 @@ export class LiveSession implements Session, PumpTarget {
       signal: AbortSignal.any([connection.signal, this.#over.signal]),
     };
     this.#connection = own;
-    this.#unwatched.release();
-    this.#timeout.release();
+    this.#stopping.release();
     this.#following = this.#follow(own, stream);
   }
 
   /** Resolves when nothing uses the connection any more; its signal has fired. */
   async disconnected(): Promise<void> {
-    this.#unwatched.hold();
-    this.#timeout.hold();
+    this.#stopping.hold();
     await this.#following;
   }
 
@@ -329,9 +311,7 @@ export class LiveSession implements Session, PumpTarget {
   async close(): Promise<void> {
     this.#closing.abort();
     this.#over.abort();
-    this.#unwatched.stop();
-    this.#timeout.stop();
-    clearTimeout(this.#kill);
+    this.#stopping.close();
     this.input.close();
     await this.#following;
     await this.#record.newest.catch(() => {}); // the host had notice
@@ -369,7 +349,8 @@ export class LiveSession implements Session, PumpTarget {
 
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
-    this.#conclude(end.how === 'exited' && this.#cause !== undefined ? { ...end, cause: this.#cause } : end);
+    const { cause } = this.#stopping;
+    this.#conclude(end.how === 'exited' && cause !== undefined ? { ...end, cause } : end);
     this.#record.end(() => this.manifest, this.journal, {
       signal: this.#closing.signal,
       onLate: (error) =>
@@ -381,9 +362,7 @@ export class LiveSession implements Session, PumpTarget {
   #conclude(end: SessionEnd): void {
     this.#end = end;
     this.#over.abort();
-    this.#unwatched.stop();
-    this.#timeout.stop();
-    clearTimeout(this.#kill);
+    this.#stopping.close();
     this.input.close();
     this.journal.finish();
     this.#begun.resolve();
@@ -393,36 +372,16 @@ export class LiveSession implements Session, PumpTarget {
   /** Nobody is attached: its time runs. */
   #watch(): void {
     const { maxRunAfterDisconnectMs } = this.request;
-    if (this.#clients === 0 && this.#end === undefined && maxRunAfterDisconnectMs !== null)
-      this.#unwatched.start(maxRunAfterDisconnectMs);
+    if (this.#clients === 0 && maxRunAfterDisconnectMs !== null) this.#stopping.unwatched(maxRunAfterDisconnectMs);
   }
 
   /** Gives a job its input, again from where the guest has it. */
   #beginJob({ input, timeoutMs }: JobOptions): void {
-    if (timeoutMs !== null) this.#timeout.start(timeoutMs);
+    if (timeoutMs !== null) this.#stopping.limit(timeoutMs);
     if (!this.request.stdin) return;
     void this.input.placed.then(() => {
       void this.input.write(Buffer.from(input).subarray(this.input.offset));
       this.input.end();
-    });
-  }
-
-  /** As {@link stop}, with nobody to hear of a failure. */
-  #stopQuietly(signal: SignalName, cause?: StopCause): void {
-    this.#cause = cause;
-    this.#signalQuietly(signal);
-    this.#killLater();
-  }
-
-  #killLater(): void {
-    clearTimeout(this.#kill);
-    this.#kill = setTimeout(() => this.#signalQuietly('KILL'), killAfterMs);
-  }
-
-  #signalQuietly(signal: SignalName): void {
-    this.signal(signal).catch((error: unknown) => {
-      if (this.#end === undefined)
-        this.#host.notice('a session that is to end could not be signalled', { session: this.id, signal, err: error });
     });
   }
 }

@@ -10,6 +10,7 @@ import type {
   SpriteSessions,
 } from '@sylph/engine';
 import { type GuestProcess, type ProcessSpec, SylphError, isNoSpace, maxFramePayloadBytes } from '@sylph/model';
+import { EndedJobs } from './ended-jobs.ts';
 import { EndedShelf } from './ended-shelf.ts';
 import { copySession, exportSession } from './export.ts';
 import type { Connection } from './follow.ts';
@@ -20,9 +21,6 @@ import { Throttle } from './throttle.ts';
 
 /** Running sessions of one sprite. */
 const maxRunning = 1000;
-
-/** Ended jobs kept per sprite; beyond, the oldest go. */
-const maxEndedJobs = 1000;
 
 /** More output than any process can have made: what a hostile guest says must not become an offset. */
 const maxOffset = 2 ** 47;
@@ -57,8 +55,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   readonly #options: SpriteSessionsOptions;
   readonly #running = new Map<string, LiveSession>();
   readonly #ended = new EndedShelf<LiveSession>((session) => this.#discard(session));
-  /** Jobs that have ended, oldest first. */
-  readonly #endedJobs = new Map<string, LiveSession>();
+  readonly #endedJobs: EndedJobs<LiveSession>;
   /** Replaced or over their time, with somebody still reading. */
   readonly #leaving = new Set<LiveSession>();
   readonly #activity: Throttle;
@@ -71,6 +68,12 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   private constructor(options: SpriteSessionsOptions) {
     this.#options = options;
     this.#activity = new Throttle(activityMs, options.onActivity);
+    this.#endedJobs = new EndedJobs<LiveSession>({
+      notify: options.notify,
+      remove: (job) => this.#putAside(job),
+      track: (work) => this.#track(this.#background, work),
+      notice: (message, fields) => this.notice(message, fields),
+    });
   }
 
   /** Loads what is in the directory; running sessions wait for `connect`. */
@@ -130,7 +133,10 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     // What can fail for want of space comes first: the present is still untouched.
     for (const { from, copy } of copies) await copySession(from, copy);
     for (const session of this.#running.values()) session.lose(reason);
-    const replaced = [...this.#ended.clear(), ...this.#takeJobs(copies.map(({ manifest }) => manifest.id))];
+    const replaced = [
+      ...this.#ended.clear(),
+      ...copies.flatMap(({ manifest }) => this.#endedJobs.take(manifest.id) ?? []),
+    ];
     for (const session of replaced) await this.#putAside(session);
     // A removal under way goes by path and must not meet a new directory there.
     await Promise.all(this.#removals);
@@ -165,7 +171,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     } catch (error) {
       this.#running.delete(id);
       this.#ended.delete(id);
-      this.#endedJobs.delete(id);
+      this.#endedJobs.take(id);
       this.#discard(session);
       this.#forgetStrangers([{ id, exited: false }], connection);
       throw new SylphError(
@@ -186,17 +192,15 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   }
 
   jobs(): LiveSession[] {
-    return [...this.#endedJobs.values(), ...this.#running.values()].filter(isJob);
+    return [...this.#endedJobs.all(), ...this.list().filter(isJob)];
   }
 
   async removeJob(id: string): Promise<void> {
     const running = this.#running.get(id);
     if (running !== undefined && isJob(running))
       throw new SylphError('illegal_state', `job ${id} runs`, { hint: 'Kill it first, or wait for its end.' });
-    const job = this.#endedJobs.get(id);
-    if (job === undefined) return;
-    this.#endedJobs.delete(id);
-    await this.#putAside(job);
+    const job = this.#endedJobs.take(id);
+    if (job !== undefined) await this.#putAside(job);
   }
 
   activity(): { clients: number; jobs: number; lastOutputAt: number } {
@@ -213,7 +217,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     if (this.#closed) return;
     await this.disconnect();
     this.#closed = true;
-    const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#endedJobs.values(), ...this.#leaving];
+    const all = [...this.#running.values(), ...this.#ended.clear(), ...this.#endedJobs.close(), ...this.#leaving];
     await Promise.all(all.map((session) => session.close()));
     await Promise.all([...this.#background, ...this.#removals]);
     this.#activity.stop();
@@ -235,7 +239,7 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   onEnd(session: LiveSession): void {
     this.#running.delete(session.id);
-    if (isJob(session)) this.#keepJob(session);
+    if (isJob(session)) this.#endedJobs.add(session);
     else this.#ended.add(session);
     if (session.end?.how !== 'lost') this.#track(this.#background, this.#forgetEnded(session));
     this.#activity.call();
@@ -276,47 +280,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   async #load(found: Found): Promise<void> {
     const session = await LiveSession.recover(found.manifest, found.dir, this);
     if (session.end === undefined) this.#running.set(session.id, session);
-    else if (isJob(session)) this.#keepJob(session);
+    else if (isJob(session)) this.#endedJobs.add(session);
     else this.#ended.add(session, Math.max(0, Date.now() - Date.parse(session.end.at)));
-  }
-
-  /** Ended jobs of these ids leave. */
-  #takeJobs(ids: string[]): LiveSession[] {
-    return ids.flatMap((id) => {
-      const job = this.#endedJobs.get(id);
-      this.#endedJobs.delete(id);
-      return job ?? [];
-    });
-  }
-
-  #keepJob(session: LiveSession): void {
-    this.#endedJobs.set(session.id, session);
-    if (session.wantsNotice) this.#track(this.#background, this.#notify(session));
-    for (const job of this.#endedJobs.values()) {
-      if (this.#endedJobs.size <= maxEndedJobs) break;
-      this.#track(this.#background, this.#removeOldJob(job));
-    }
-  }
-
-  async #removeOldJob(job: LiveSession): Promise<void> {
-    try {
-      await this.removeJob(job.id);
-    } catch (error) {
-      this.notice('an old job could not be removed', { session: job.id, err: error });
-    }
-  }
-
-  async #notify(session: LiveSession): Promise<void> {
-    try {
-      await session.recorded;
-      // Taken back to where it still ran: that was no end.
-      if (this.#endedJobs.get(session.id) !== session) return;
-      await this.#options.notify(session);
-      await session.markNotified();
-    } catch (error) {
-      // Closed before it was recorded: it is told when the record is read anew.
-      if (!this.#closed) this.notice('the end of a job could not be told', { session: session.id, err: error });
-    }
   }
 
   #assertRoom(): Connection {
