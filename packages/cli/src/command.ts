@@ -1,8 +1,8 @@
 import type { Context } from './context.ts';
 
-/** How an option is written and read. `flag`: present or not; `list`: may be repeated; `off`: `--no-NAME`, true unless given. */
+/** How an option is written and read. `flag`: present or not; `list`: may be repeated; `time`: ms, see `time.ts`; `off`: `--no-NAME`, true unless given. */
 export interface OptionSpec {
-  kind: 'flag' | 'text' | 'list' | 'integer' | 'off';
+  kind: 'flag' | 'text' | 'list' | 'integer' | 'time' | 'off';
   description: string;
   /** One letter. */
   short?: string;
@@ -18,7 +18,7 @@ export type OptionValues<O extends Record<string, OptionSpec>> = {
     ? boolean
     : O[K]['kind'] extends 'list'
       ? string[]
-      : O[K]['kind'] extends 'integer'
+      : O[K]['kind'] extends 'integer' | 'time'
         ? number | undefined
         : string | undefined;
 };
@@ -63,6 +63,11 @@ export function command<const O extends Record<string, OptionSpec>>(spec: Comman
 /** `idleTimeout` → `--idle-timeout`. */
 export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Whether something follows it. */
+export function takesValue({ kind }: OptionSpec): boolean {
+  return kind !== 'flag' && kind !== 'off';
 }
 
 /** Options of every command. */

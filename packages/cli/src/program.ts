@@ -1,8 +1,9 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { commonOptions, flagName, type AnyCommand, type OptionSpec } from './command.ts';
+import { commonOptions, flagName, takesValue, type AnyCommand, type OptionSpec } from './command.ts';
 import { groups } from './commands/index.ts';
 import { Context } from './context.ts';
 import { usageError } from './failure.ts';
+import { parseTime, timeHelp } from './time.ts';
 import { version } from './version.ts';
 
 /** Where and how the program runs. */
@@ -87,7 +88,7 @@ function build(
         sprite: textOption(options, 'sprite'),
       },
     });
-    const code = await spec.run?.(context, built.args, filled(spec, options) as never);
+    const code = await spec.run?.(context, built.args, (await filled(spec, options)) as never);
     finish(code ?? 0);
   });
   return built;
@@ -106,9 +107,9 @@ function optionsOf(spec: AnyCommand): Record<string, OptionSpec> {
 
 function optionOf(key: string, spec: OptionSpec): Option {
   const name = flagName(spec.kind === 'off' ? `no-${key}` : key);
-  const takesValue = spec.kind !== 'flag' && spec.kind !== 'off';
-  const flags = `${spec.short === undefined ? '' : `-${spec.short}, `}${name}${takesValue ? ` <${spec.placeholder ?? 'value'}>` : ''}`;
-  const option = new Option(flags, spec.description);
+  const placeholder = spec.kind === 'time' ? 'TIME' : (spec.placeholder ?? 'value');
+  const flags = `${spec.short === undefined ? '' : `-${spec.short}, `}${name}${takesValue(spec) ? ` <${placeholder}>` : ''}`;
+  const option = new Option(flags, spec.kind === 'time' ? `${spec.description} (${timeHelp})` : spec.description);
   if (spec.kind === 'list')
     option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
   if (spec.kind === 'integer') option.argParser(parseInteger);
@@ -121,11 +122,15 @@ function parseInteger(text: string): number {
 }
 
 /** Options as the command's type promises them. */
-function filled(spec: AnyCommand, options: Record<string, unknown>): Record<string, unknown> {
-  const empty = { flag: false, off: true, list: [], text: undefined, integer: undefined };
-  return Object.fromEntries(
-    Object.entries(spec.options ?? {}).map(([key, { kind }]) => [key, options[key] ?? empty[kind]]),
-  );
+async function filled(spec: AnyCommand, options: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const empty = { flag: false, off: true, list: [], text: undefined, integer: undefined, time: undefined };
+  const values: Record<string, unknown> = {};
+  for (const [key, { kind }] of Object.entries(spec.options ?? {})) {
+    const given = options[key];
+    values[key] =
+      kind === 'time' && typeof given === 'string' ? await parseTime(flagName(key), given) : (given ?? empty[kind]);
+  }
+  return values;
 }
 
 function withoutUndefined(options: Record<string, unknown>): Record<string, unknown> {

@@ -138,7 +138,7 @@ test('stop, signal, delete and logs ask for what is said', async () => {
 test('mistakes are told before anything is asked', async () => {
   for (const [words, text] of [
     [['create', 'web'], /there is no program to run/],
-    [['start', 'web', '--duration', '5'], /--duration 5 is not a time/],
+    [['start', 'web', '--duration', 'soon'], /--duration soon is not a time/],
   ] as const) {
     const { code, stderr } = await run([], ...words);
     assert.equal(code, 2);

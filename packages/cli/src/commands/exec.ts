@@ -35,7 +35,7 @@ export const exec = command({
     tty: { kind: 'flag', short: 't', description: 'run it in a terminal' },
     stdin: { kind: 'off', description: 'give the command no input' },
     background: { kind: 'flag', description: 'start a job and come back at once; `sylph jobs` looks after it' },
-    timeout: { kind: 'integer', placeholder: 'SECONDS', description: 'with --background: end it after so long' },
+    timeout: { kind: 'time', description: 'with --background: end it after so long' },
     notify: {
       kind: 'text',
       placeholder: 'URL',
@@ -127,7 +127,7 @@ async function background(
       env,
       dir,
       stdin: input,
-      timeoutMs: options.timeout === undefined ? undefined : options.timeout * 1000,
+      timeoutMs: options.timeout,
       idempotencyKey: randomUUID(),
       notify: options.notify === undefined ? undefined : { url: options.notify },
     }),

@@ -13,11 +13,7 @@ type Events = ReturnType<Services['put']>;
 type Event = Events extends AsyncIterable<infer E> ? E : never;
 
 const oneService = [{ name: '<name>', description: 'name from `sylph service list`', completes: 'service' }] as const;
-const duration = {
-  kind: 'text',
-  placeholder: 'TIME',
-  description: 'tell what happens for so long, such as 5s or 1m30s; default 5s',
-} as const;
+const duration = { kind: 'time', description: 'tell what happens for so long; default 5s' } as const;
 const noStream = { kind: 'off', description: 'do not tell what happens' } as const;
 
 const create = command({
@@ -56,7 +52,7 @@ const create = command({
     };
     const sprite = await context.sprite();
     const { services } = await context.client();
-    return tell(context, name, services.put(sprite, name, request, { windowMs: await windowMs(options) }));
+    return tell(context, name, services.put(sprite, name, request, { windowMs: windowMs(options) }));
   },
 });
 
@@ -120,7 +116,7 @@ const starting = (verb: 'start' | 'restart', summary: string) =>
     async run(context, [name = ''], options) {
       const sprite = await context.sprite();
       const { services } = await context.client();
-      return tell(context, name, services[verb](sprite, name, { windowMs: await windowMs(options) }));
+      return tell(context, name, services[verb](sprite, name, { windowMs: windowMs(options) }));
     },
   });
 const start = starting('start', 'start a service, with what it needs');
@@ -132,11 +128,11 @@ const stop = command({
   description: 'TERM to its process group, KILL after the timeout. It stays stopped when its sprite boots.',
   arguments: oneService,
   common: ['org', 'sprite'],
-  options: { timeout: { kind: 'text', placeholder: 'TIME', description: 'between TERM and KILL; default 10s' } },
-  async run(context, [name = ''], { timeout }) {
+  options: { timeout: { kind: 'time', description: 'between TERM and KILL; default 10s' } },
+  async run(context, [name = ''], { timeout: timeoutMs }) {
     const sprite = await context.sprite();
     const { services } = await context.client();
-    return tell(context, name, services.stop(sprite, name, { timeoutMs: await parseTime('--timeout', timeout) }));
+    return tell(context, name, services.stop(sprite, name, { timeoutMs }));
   },
 });
 
@@ -270,16 +266,6 @@ function waking<T>(context: Context, sprite: string, work: () => Promise<T>): Pr
   return context.out.waiting(`waiting for ${sprite} to wake`, work);
 }
 
-async function windowMs(options: { duration: string | undefined; stream: boolean }): Promise<number | undefined> {
-  return options.stream ? parseTime('--duration', options.duration) : 0;
-}
-
-/** A time as Go writes it, ms. */
-async function parseTime(option: string, text: string | undefined): Promise<number | undefined> {
-  if (text === undefined) return undefined;
-  // What knows the model takes longer to load than most commands take.
-  const { parseDuration } = await import('@sylph/model');
-  const ms = parseDuration(text);
-  if (ms === undefined) throw usageError(`${option} ${text} is not a time`, 'write for example 10s, 1m30s, 1.5s or 0');
-  return ms;
+function windowMs({ duration, stream }: { duration: number | undefined; stream: boolean }): number | undefined {
+  return stream ? duration : 0;
 }

@@ -76,16 +76,13 @@ const kill = command({
       description: 'signal, default TERM',
       choices: ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP'],
     },
-    timeout: { kind: 'integer', placeholder: 'SECONDS', description: 'then KILL; default 10' },
+    timeout: { kind: 'time', description: 'then KILL; default 10s' },
   },
-  async run(context, [id = ''], { signal, timeout }) {
+  async run(context, [id = ''], { signal, timeout: timeoutMs }) {
     const sprite = await context.sprite();
     const client = await context.client();
     const result = await context.out.waiting(`waiting for session ${id} to end`, () =>
-      client.sessions.kill(sprite, id, {
-        signalName: signal,
-        timeoutMs: timeout === undefined ? undefined : timeout * 1000,
-      }),
+      client.sessions.kill(sprite, id, { signalName: signal, timeoutMs }),
     );
     await context.out.result(
       { sprite, session_id: id, exit_code: result.exitCode ?? null, already_exited: result.alreadyExited },

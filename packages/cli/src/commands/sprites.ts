@@ -7,6 +7,7 @@ import { CliError, usageError } from '../failure.ts';
 import { ago, seconds, status } from '../output/human.ts';
 import { canAsk, confirm } from '../output/prompt.ts';
 import { pairs, table } from '../output/table.ts';
+import { wholeSeconds } from '../time.ts';
 import { watchList } from './watch.ts';
 
 const sizes = {
@@ -28,7 +29,7 @@ export const create = command({
     from: { kind: 'text', placeholder: 'SPRITE[:CHECKPOINT]', description: 'start as another sprite is, or was' },
     ...sizes,
     env: { kind: 'list', placeholder: 'K=V', description: 'variable of every command; repeatable' },
-    idleTimeout: { kind: 'integer', placeholder: 'SECONDS', description: 'sleep after so long without use; 0 = never' },
+    idleTimeout: { kind: 'time', description: 'sleep after so long without use; 0 = never' },
     skipConsole: { kind: 'flag', description: 'for scripts made for another client; no console is opened anyway' },
   },
   async run(context, [name = friendlyName()], options) {
@@ -37,7 +38,7 @@ export const create = command({
     const request: CreateSpriteRequest = { name };
     if (options.label.length > 0) request.labels = options.label;
     if (options.env.length > 0) request.environment = parseEnvironment(options.env, context.env);
-    if (options.idleTimeout !== undefined) request.idle_timeout_s = options.idleTimeout;
+    if (options.idleTimeout !== undefined) request.idle_timeout_s = wholeSeconds('--idle-timeout', options.idleTimeout);
     const config = {
       ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
       ...(options.ram === undefined ? {} : { ram_mb: parseSize('--ram', options.ram, 'M') }),

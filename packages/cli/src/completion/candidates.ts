@@ -1,4 +1,4 @@
-import { commonOptions, flagName, type AnyCommand, type OptionSpec } from '../command.ts';
+import { commonOptions, flagName, takesValue, type AnyCommand, type OptionSpec } from '../command.ts';
 import type { Context } from '../context.ts';
 
 /** Something the word could become. */
@@ -104,10 +104,6 @@ function optionsOf(command: AnyCommand | undefined): { key: string; spec: Option
   };
   const all: Record<string, OptionSpec> = command === undefined ? commonOptions : { ...command.options, ...common };
   return Object.entries(all).map(([key, spec]) => ({ key, spec }));
-}
-
-function takesValue(spec: OptionSpec): boolean {
-  return spec.kind !== 'flag' && spec.kind !== 'off';
 }
 
 async function lookUp(
