@@ -424,3 +424,22 @@ func TestLineCutter(t *testing.T) {
 		t.Fatalf("%d lines, rest %q", len(got), cutter.rest)
 	}
 }
+
+func TestAStreamOfEventsEndsWithTheRunItFollows(t *testing.T) {
+	feed, life := &serviceFeed{}, &serviceLife{done: make(chan struct{})}
+	stream := &eventStream{follower: feed.follow(), life: life, window: time.Hour}
+	exit := eventNow("exit")
+	exit.life = life
+	feed.add(exit) // and no other event, as while a restart is waited for
+	told := ""
+	promptly(t, "the stream", func() {
+		err := stream.relay(t.Context(), func(events []serviceEvent) error {
+			told += types(events)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	expectText(t, "told", told, "exit")
+}

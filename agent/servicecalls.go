@@ -28,7 +28,7 @@ func (s *services) put(definition *serviceDefinition) (*serviceFollower, *servic
 	}
 	one.definition = definition
 	s.mu.Unlock()
-	return s.restarted(one, s.pace.stop)
+	return s.restarted(one)
 }
 
 // fits checks a definition against the others.
@@ -79,7 +79,7 @@ func (s *services) start(name string) (*serviceFollower, *serviceLife, *failure)
 	active := life != nil && !life.ending && !life.over() && one.next == nil
 	s.mu.Unlock()
 	if !active {
-		return s.restarted(one, s.pace.stop)
+		return s.restarted(one)
 	}
 	follower := one.log.feed.follow()
 	life.tell(eventNow("started"))
@@ -94,11 +94,11 @@ func (s *services) restart(name string) (*serviceFollower, *serviceLife, *failur
 	if bad != nil {
 		return nil, nil, bad
 	}
-	return s.restarted(one, s.pace.stop)
+	return s.restarted(one)
 }
 
 // restarted starts what the service needs, and the service anew. The caller holds changes.
-func (s *services) restarted(one *guestService, timeout time.Duration) (*serviceFollower, *serviceLife, *failure) {
+func (s *services) restarted(one *guestService) (*serviceFollower, *serviceLife, *failure) {
 	s.mu.Lock()
 	definitions := map[string]*serviceDefinition{}
 	for name, each := range s.byName {
@@ -123,7 +123,7 @@ func (s *services) restarted(one *guestService, timeout time.Duration) (*service
 		s.live(other)
 	}
 	if one.life != nil {
-		one.life.end(timeout)
+		one.life.end(s.pace.stop)
 	}
 	return follower, s.live(one), nil
 }

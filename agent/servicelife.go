@@ -78,13 +78,13 @@ func (l *serviceLife) run() {
 		l.fail(bad.Text)
 		return
 	}
-	for failures := 0; ; {
-		if l.isEnding() {
-			l.settleStopped(nil)
-			return
-		}
+	for failures := 1; !l.isEnding(); failures++ {
 		run, bad := l.launch()
-		if bad == nil {
+		reason := ""
+		if bad != nil {
+			reason = bad.Text
+			l.tell(eventNow("error").withData(reason))
+		} else {
 			select {
 			case <-run.exited:
 			case <-l.stop:
@@ -92,28 +92,18 @@ func (l *serviceLife) run() {
 				return
 			}
 			l.lookBack(run)
-			if time.Since(run.began) >= l.set.pace.steady {
-				failures = 0
-			}
-		} else {
-			l.tell(eventNow("error").withData(bad.Text))
-		}
-		failures++
-		reason := ""
-		if bad != nil {
-			reason = bad.Text
-		} else {
 			reason = "ended with exit code " + strconv.Itoa(run.code)
+			if time.Since(run.began) >= l.set.pace.steady {
+				failures = 1
+			}
 		}
 		if failures >= l.set.pace.failures {
 			l.giveUp(fmt.Sprintf("given up after %d failures in a row; the last: %s", failures, reason), bad == nil)
 			return
 		}
-		if !l.pause(l.set.pace.before(failures), reason) {
-			l.settleStopped(nil)
-			return
-		}
+		l.pause(l.set.pace.before(failures), reason)
 	}
+	l.settleStopped(nil)
 }
 
 func (l *serviceLife) isEnding() bool {
@@ -151,8 +141,8 @@ func (l *serviceLife) lookBack(run *serviceRun) {
 	l.tell(event)
 }
 
-// pause waits for the time of a restart; false: the life is to end.
-func (l *serviceLife) pause(wait time.Duration, reason string) bool {
+// pause waits for the time of a restart, or until the life is to end.
+func (l *serviceLife) pause(wait time.Duration, reason string) {
 	next := time.Now().Add(wait)
 	l.set.update(func() {
 		l.service.status, l.service.lastError, l.service.next = serviceStarting, reason, &next
@@ -161,9 +151,7 @@ func (l *serviceLife) pause(wait time.Duration, reason string) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-l.stop:
-		return false
 	}
 }
 
@@ -218,6 +206,7 @@ func (l *serviceLife) settleStopped(run *serviceRun) {
 // fail is the end of a life that cannot go on.
 func (l *serviceLife) fail(reason string) { l.giveUp(reason, true) }
 
+// giveUp is fail, for a reason that who follows may have been told already.
 func (l *serviceLife) giveUp(reason string, tell bool) {
 	l.set.update(func() {
 		l.service.status, l.service.run, l.service.next, l.service.lastError = serviceFailed, nil, nil, reason

@@ -41,9 +41,9 @@ func (s *services) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	case "POST start":
-		s.follow(w, r, "windowMs", "duration", func(time.Duration) (*serviceFollower, *serviceLife, *failure) { return s.start(name) })
+		s.follow(w, r, func() (*serviceFollower, *serviceLife, *failure) { return s.start(name) })
 	case "POST restart":
-		s.follow(w, r, "windowMs", "duration", func(time.Duration) (*serviceFollower, *serviceLife, *failure) { return s.restart(name) })
+		s.follow(w, r, func() (*serviceFollower, *serviceLife, *failure) { return s.restart(name) })
 	case "POST stop":
 		s.serveStop(w, r, name)
 	case "POST signal":
@@ -91,17 +91,17 @@ func (s *services) define(w http.ResponseWriter, r *http.Request, name string) {
 	if definition.Base.User == "" {
 		definition.Base = guestBase(s.root)
 	}
-	s.follow(w, r, "windowMs", "duration", func(time.Duration) (*serviceFollower, *serviceLife, *failure) { return s.put(definition) })
+	s.follow(w, r, func() (*serviceFollower, *serviceLife, *failure) { return s.put(definition) })
 }
 
 // follow does something that begins a life, and answers with what happens within the window.
-func (s *services) follow(w http.ResponseWriter, r *http.Request, inMs, asGo string, act func(time.Duration) (*serviceFollower, *serviceLife, *failure)) {
-	window, bad := durationOf(r, inMs, asGo, defaultWindow)
+func (s *services) follow(w http.ResponseWriter, r *http.Request, act func() (*serviceFollower, *serviceLife, *failure)) {
+	window, bad := durationOf(r, "windowMs", "duration", defaultWindow)
 	if bad != nil {
 		refuseService(w, bad)
 		return
 	}
-	follower, life, bad := act(window)
+	follower, life, bad := act()
 	if bad != nil {
 		refuseService(w, bad)
 		return

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -20,39 +22,44 @@ type eventStream struct {
 func streamEvents(w http.ResponseWriter, r *http.Request, stream *eventStream) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
 	flush := http.NewResponseController(w).Flush
-	write := func(events []serviceEvent) (ended, ok bool) {
+	tell := func(events []serviceEvent) error {
 		for _, event := range events {
-			if encoder.Encode(event) != nil {
-				return false, false
+			if err := lines.Encode(event); err != nil {
+				return err
 			}
-			ended = ended || !stream.untilOver && stream.life != nil && event.life == stream.life && (event.Type == "exit" || event.Type == "error" || event.Type == "stopped")
 		}
-		return ended, flush() == nil
+		return flush()
 	}
-	ended, ok := write(stream.begin)
-	if !ok {
-		return
+	if tell(stream.begin) != nil || stream.relay(r.Context(), tell) != nil {
+		return // the host is gone
+	}
+	complete := eventNow("complete")
+	path := "/.sprite/logs/services/" + stream.log.name()
+	complete.LogFiles = &serviceLogs{Combined: path, Stderr: path, Stdout: path}
+	_ = tell([]serviceEvent{complete}) // as above
+}
+
+// relay tells what comes until the window is over or the life has ended.
+func (s *eventStream) relay(ctx context.Context, tell func([]serviceEvent) error) error {
+	if s.follower == nil {
+		return nil
 	}
 	var over <-chan struct{}
-	if stream.life != nil {
-		over = stream.life.done
+	if s.life != nil {
+		over = s.life.done
 	}
-	window := time.NewTimer(stream.window)
+	window := time.NewTimer(s.window)
 	defer window.Stop()
-	for last := stream.follower == nil; !ended; {
-		var changed <-chan struct{}
-		if stream.follower != nil {
-			var events []serviceEvent
-			events, changed = stream.follower.take()
-			if ended, ok = write(events); !ok {
-				return
-			}
+	for last := false; ; {
+		events, changed := s.follower.take()
+		if err := tell(events); err != nil {
+			return err
 		}
-		if last {
-			break
+		if last || slices.ContainsFunc(events, s.isEnd) {
+			return nil
 		}
 		select {
 		case <-changed:
@@ -60,12 +67,16 @@ func streamEvents(w http.ResponseWriter, r *http.Request, stream *eventStream) {
 			last = true
 		case <-window.C:
 			last = true
-		case <-r.Context().Done():
-			return
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	complete := eventNow("complete")
-	path := "/.sprite/logs/services/" + stream.log.name()
-	complete.LogFiles = &serviceLogs{Combined: path, Stderr: path, Stdout: path}
-	_, _ = write([]serviceEvent{complete}) // a host that is gone needs no end
+}
+
+// isEnd tells whether nothing that follows an event belongs to the stream.
+func (s *eventStream) isEnd(event serviceEvent) bool {
+	if s.untilOver || s.life == nil || event.life != s.life {
+		return false
+	}
+	return event.Type == "exit" || event.Type == "error" || event.Type == "stopped"
 }
