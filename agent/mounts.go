@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -83,7 +84,7 @@ func makeMountPoint(path string) error {
 		if err != nil {
 			return err
 		}
-		logf("%s was no directory; what was there is %s now", path, aside)
+		logf("%s was no directory; what was there is %s now", path, filepath.Base(aside))
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
