@@ -71,7 +71,7 @@ func serveVM() error {
 	reaper := startReaper()
 	supervised := newServices(reaper, kept, "")
 	calls := newCallDesk()
-	serveInside("", &insideAPI{services: supervised, calls: calls})
+	serveInside("", newInsideAPI(supervised, calls))
 	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised, calls: calls})
 	logf("version %s serves on %s", version, kernelRelease())
 	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised).serveAll(controlLink)

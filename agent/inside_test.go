@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +19,9 @@ import (
 
 // inside runs sprite-env against an agent's socket.
 func (s *servicesOf) inside(args ...string) (code int, out, trouble string) {
-	var output, errors bytes.Buffer
-	code = spriteEnv(filepath.Join(s.dir, "root/.sprite/api.sock"), args, &output, &errors)
-	return code, output.String(), errors.String()
+	var output, problems bytes.Buffer
+	code = spriteEnv(filepath.Join(s.dir, "root/.sprite/api.sock"), args, &output, &problems)
+	return code, output.String(), problems.String()
 }
 
 func TestInsideServices(t *testing.T) {
@@ -186,4 +188,60 @@ func TestInsideCalls(t *testing.T) {
 	call(t, inside, "DELETE", "/v1/tasks/build", "")
 	for line := next(); line["tasksMs"] != float64(0); line = next() {
 	}
+}
+
+func TestAProgramThatSendsNoBodyKeepsNoConnection(t *testing.T) {
+	api := newInsideAPI(nil, newCallDesk())
+	api.bodyWait = 50 * time.Millisecond
+	server := httptest.NewServer(api)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	must(t, err)
+	defer conn.Close()
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(conn, "PUT /v1/tasks/build HTTP/1.1\r\nHost: sprite\r\nContent-Length: 10\r\n\r\n{")
+	must(t, err)
+	answer, err := io.ReadAll(conn) // until the agent closes it
+	must(t, err)
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "ETIMEDOUT") {
+		t.Fatalf("%s", answer)
+	}
+}
+
+func TestARequestMayTakeLongerThanItsBody(t *testing.T) {
+	desk := newCallDesk()
+	api := newInsideAPI(nil, desk)
+	api.bodyWait = 50 * time.Millisecond
+	server := httptest.NewServer(api)
+	defer server.Close()
+	begin := time.Now()
+	response, err := http.Post(server.URL+"/v1/checkpoint", "", strings.NewReader("{}"))
+	must(t, err)
+	defer response.Body.Close()
+	if response.StatusCode != 503 || time.Since(begin) < callWait {
+		t.Fatalf("%s after %v", response.Status, time.Since(begin))
+	}
+}
+
+func TestAProgramThatReadsNoAnswerHoldsNobodyUp(t *testing.T) {
+	ended := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		zeros, err := os.Open("/dev/zero")
+		if err == nil {
+			defer zeros.Close()
+			err = copyFlushing(w, zeros, make([]byte, callReadBytes), 50*time.Millisecond)
+		}
+		ended <- err
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	must(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: sprite\r\n\r\n")
+	must(t, err)
+	promptly(t, "the answer", func() {
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
 }

@@ -17,6 +17,8 @@ const (
 	maxCallPathBytes = 4096
 	// callReadBytes is read of an answer at once.
 	callReadBytes = 16 << 10
+	// answerPieceWait is how long a program may take over a piece of its answer: the daemon's stream waits for it.
+	answerPieceWait = 30 * time.Second
 	// callWait is how long a daemon may take to begin its answer.
 	callWait = 2 * time.Second
 )
@@ -63,37 +65,21 @@ func newCallDesk() *callDesk {
 
 // listen answers GET /v1/calls: lines without end, calls and what tasks hold.
 func (d *callDesk) listen(w http.ResponseWriter, r *http.Request) {
-	reader := &callReader{changed: make(chan struct{}, 1), replaced: make(chan struct{})}
-	d.mu.Lock()
-	if d.reader != nil {
-		close(d.reader.replaced)
-	}
-	d.reader = reader
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		if d.reader == reader {
-			d.reader = nil
-		}
-		d.mu.Unlock()
-	}()
+	reader := d.replaceReader()
+	defer d.leave(reader)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	encoder, flush := json.NewEncoder(w), http.NewResponseController(w).Flush
-	told := time.Duration(-1)
+	lines, flush := json.NewEncoder(w), http.NewResponseController(w).Flush
+	told := time.Duration(-1) // nothing yet
 	for {
-		d.mu.Lock()
-		calls := d.unsent
-		d.unsent = nil
-		d.mu.Unlock()
-		for _, call := range calls {
-			if encoder.Encode(call) != nil {
-				return
+		for _, call := range d.takeUnsent() {
+			if lines.Encode(call) != nil {
+				return // its program is told that the daemon does not answer
 			}
 		}
-		if held := d.tasks.held(); held != told && (held > 0 || told != 0) {
+		if held := d.tasks.held(); held != told {
 			told = held
-			if encoder.Encode(map[string]int64{"tasksMs": held.Milliseconds()}) != nil {
+			if lines.Encode(map[string]int64{"tasksMs": held.Milliseconds()}) != nil {
 				return
 			}
 		}
@@ -110,6 +96,33 @@ func (d *callDesk) listen(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// replaceReader makes a reader and ends the one before it.
+func (d *callDesk) replaceReader() *callReader {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reader != nil {
+		close(d.reader.replaced)
+	}
+	d.reader = &callReader{changed: make(chan struct{}, 1), replaced: make(chan struct{})}
+	return d.reader
+}
+
+func (d *callDesk) leave(reader *callReader) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reader == reader {
+		d.reader = nil
+	}
+}
+
+func (d *callDesk) takeUnsent() []*insideCall {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	calls := d.unsent
+	d.unsent = nil
+	return calls
+}
+
 // tell wakes the reader, if there is one.
 func (d *callDesk) tell() {
 	d.mu.Lock()
@@ -117,6 +130,7 @@ func (d *callDesk) tell() {
 	d.tellLocked()
 }
 
+// tellLocked is tell for holders of the lock.
 func (d *callDesk) tellLocked() {
 	if d.reader != nil {
 		select {
@@ -160,7 +174,7 @@ func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
 	defer close(answer.done)
 	w.Header().Set("Content-Type", answer.contentType)
 	w.WriteHeader(answer.status)
-	if err := copyFlushing(w, answer.body, make([]byte, callReadBytes)); err != nil {
+	if err := copyFlushing(w, answer.body, make([]byte, callReadBytes), answerPieceWait); err != nil {
 		panic(http.ErrAbortHandler) // the program must not take this for the end
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,6 +18,8 @@ const (
 	maxInsideConns = 64
 	// insideHeaderWait is how long a request's head may take.
 	insideHeaderWait = 10 * time.Second
+	// insideBodyWait is how long its body may take then.
+	insideBodyWait = 10 * time.Second
 	// insideIdleWait ends connections nobody uses: there are few.
 	insideIdleWait = 30 * time.Second
 	// maxInsideHeaderBytes bounds it.
@@ -27,6 +30,11 @@ const (
 type insideAPI struct {
 	services *services
 	calls    *callDesk
+	bodyWait time.Duration
+}
+
+func newInsideAPI(supervised *services, calls *callDesk) *insideAPI {
+	return &insideAPI{services: supervised, calls: calls, bodyWait: insideBodyWait}
 }
 
 // forwarded are the paths the daemon answers, with the one method of each; {} stands for one segment.
@@ -95,6 +103,10 @@ func (c *boundedConn) Close() error {
 }
 
 func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := a.takeBody(w, r); err != nil {
+		writeError(w, http.StatusRequestTimeout, &failure{Text: "the body did not arrive", Code: "ETIMEDOUT"})
+		return
+	}
 	path := r.URL.Path
 	switch {
 	case path == "/v1/services/signal" && r.Method == http.MethodPost:
@@ -112,6 +124,21 @@ func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.forward(w, r)
 	}
+}
+
+// takeBody reads a request's body, or as much of it as the largest request may have, before anything else is done: there are few connections, and a program that announces a
+// body and does not send it must not keep one.
+func (a *insideAPI) takeBody(w http.ResponseWriter, r *http.Request) error {
+	connection := http.NewResponseController(w)
+	if err := connection.SetReadDeadline(time.Now().Add(a.bodyWait)); err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxServiceRequestBytes+1))
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return connection.SetReadDeadline(time.Time{})
 }
 
 // forward has the daemon answer what it alone knows.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxRequestBytes bounds a JSON request body.
@@ -216,16 +217,22 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	_ = json.NewEncoder(w).Encode(value) // a host that is gone needs no answer
 }
 
-// copyFlushing passes on what comes as it comes, by way of a buffer. It returns nil at the end of from, and an error when either side breaks.
-func copyFlushing(w http.ResponseWriter, from io.Reader, buffer []byte) error {
-	flush := http.NewResponseController(w).Flush
+// copyFlushing passes on what comes as it comes, by way of a buffer. It returns nil at the end of from, and an error when either side breaks, or the reader of w takes
+// longer than pieceWait over one piece; 0: it may take as long as it likes.
+func copyFlushing(w http.ResponseWriter, from io.Reader, buffer []byte, pieceWait time.Duration) error {
+	answer := http.NewResponseController(w)
 	for {
 		n, readErr := from.Read(buffer)
 		if n > 0 {
+			if pieceWait > 0 {
+				if err := answer.SetWriteDeadline(time.Now().Add(pieceWait)); err != nil {
+					return err
+				}
+			}
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}
-			if err := flush(); err != nil {
+			if err := answer.Flush(); err != nil {
 				return err
 			}
 		}

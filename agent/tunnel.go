@@ -65,7 +65,7 @@ func (t *tunnels) serve(w http.ResponseWriter, r *http.Request) {
 	stop := context.AfterFunc(r.Context(), func() { reset(conn) })
 	defer stop()
 	go feedTunnel(conn, r.Body)
-	if err := copyFlushing(w, conn, make([]byte, tunnelReadBytes)); err != nil {
+	if err := copyFlushing(w, conn, make([]byte, tunnelReadBytes), 0); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }

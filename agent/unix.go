@@ -42,7 +42,7 @@ func serveUnix(dir string) error {
 	machine := &hostedMachine{table: processes, root: filepath.Join(dir, "root")}
 	supervised := newServices(reaper, kept, machine.root)
 	calls := newCallDesk()
-	serveInside(machine.root, &insideAPI{services: supervised, calls: calls})
+	serveInside(machine.root, newInsideAPI(supervised, calls))
 	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised, calls: calls})
 	go newControlPort(session, machine, supervised).serveAll(unixLink{control})
 	ending := make(chan os.Signal, 1)
