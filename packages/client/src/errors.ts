@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@sylph/model';
+import { parseObject } from './json.ts';
 
 /**
  * Code of a failure: one the server gave, or one that only the client can see.
@@ -88,21 +89,6 @@ export function rootReason(thrown: unknown): string {
   if (inner instanceof AggregateError && inner.errors.length > 0) return rootReason(inner.errors[0]);
   if (!(inner instanceof Error)) return String(inner);
   return inner.message === '' ? ((inner as { code?: string }).code ?? inner.name) : inner.message;
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
-  } catch {
-    // Not JSON: the text itself is the message.
-    return undefined;
-  }
-}
-
-/** Whether a parsed JSON value is an object. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function firstText(...values: unknown[]): string | undefined {

@@ -1,28 +1,12 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { SylphClient } from './client.ts';
 import { ClientError } from './errors.ts';
+import { serving } from './testing/serving.ts';
 import type { Job, JobLogLine } from '@sylph/model';
 
 const job = { id: '7', sprite: 'one', state: 'succeeded', exit_code: 0, output_bytes: 0 } as unknown as Job;
 
-/** A server that answers as `answer` says, and a client of it. */
-async function serving(
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<AsyncDisposable & { client: SylphClient }> {
-  const server = createServer(answer);
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    client: new SylphClient({ baseUrl, token: 'acme/a/b/c', timeouts: { streamStallMs: 500 } }),
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
+const options = { timeouts: { streamStallMs: 500 } };
 
 test('logs that are followed arrive whole, whatever breaks on the way', async () => {
   const output = Array.from({ length: 400 }, (_, index) => ({
@@ -30,7 +14,7 @@ test('logs that are followed arrive whole, whatever breaks on the way', async ()
     bytes: Buffer.from(index % 5 === 0 ? [0xff, index % 256] : `zeile ${index} ä\n`),
   }));
   let requests = 0;
-  await using fixture = await serving((request, response) => {
+  await using fixture = await serving(options, (request, response) => {
     requests += 1;
     const from = Number(new URL(request.url ?? '', 'http://x').searchParams.get('offset'));
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
@@ -76,7 +60,7 @@ test('logs that are followed arrive whole, whatever breaks on the way', async ()
 
 test('a stream that is not followed ends where the output ends; refusals are not repeated', async () => {
   let requests = 0;
-  await using fixture = await serving((request, response) => {
+  await using fixture = await serving(options, (request, response) => {
     requests += 1;
     if (request.url?.includes('/9')) {
       response.writeHead(404, { 'content-type': 'application/json' });
@@ -100,7 +84,7 @@ test('a stream that is not followed ends where the output ends; refusals are not
 });
 
 test('waiting ends with the signal it was given, also between attempts', async () => {
-  await using fixture = await serving((_request, response) => void response.destroy());
+  await using fixture = await serving(options, (_request, response) => void response.destroy());
   await assert.rejects(
     fixture.client.jobs.logs('one', '7', { follow: true, signal: AbortSignal.timeout(300) }).next(),
     (error: Error) => error.name === 'TimeoutError',

@@ -1,4 +1,6 @@
-import { ClientError, isObject } from './errors.ts';
+import { ClientError } from './errors.ts';
+import { parseObject } from './json.ts';
+import { chunksOf } from './streams.ts';
 
 /** Longest line, characters. */
 const maxLineLength = 2 ** 20;
@@ -11,7 +13,7 @@ export async function* readLines(
   if (response.body === null) return;
   const decoder = new TextDecoder();
   let rest = '';
-  for await (const chunk of watched(response.body, watch)) {
+  for await (const chunk of watched(chunksOf(response.body), watch)) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > maxLineLength) throw new ClientError('protocol', 'the server sent a line without end');
@@ -38,11 +40,7 @@ async function* watched(
 }
 
 function parseLine(line: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(line);
-    if (isObject(value)) return value;
-  } catch {
-    // Falls through to the one error for both kinds of nonsense.
-  }
+  const value = parseObject(line);
+  if (value !== undefined) return value;
   throw new ClientError('protocol', `the server sent a line that is not a JSON object: ${line.slice(0, 200)}`);
 }

@@ -1,32 +1,16 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { ServiceEvent } from '@sylph/model';
-import { SylphClient } from './client.ts';
 import { ClientError } from './errors.ts';
+import { serving } from './testing/serving.ts';
 
-/** A server that answers as `answer` says, and a client of it. */
-async function serving(
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<AsyncDisposable & { client: SylphClient }> {
-  const server = createServer(answer);
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    client: new SylphClient({ baseUrl, token: 'acme/a/b/c', resumeAttempts: 3, timeouts: { streamStallMs: 2_000 } }),
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
+const options = { resumeAttempts: 3, timeouts: { streamStallMs: 2_000 } };
 
 const complete: ServiceEvent = { type: 'complete', timestamp: 9 };
 
 test('requests are as the server knows them, and their events come as they are', async () => {
   const requests: string[] = [];
-  await using fixture = await serving((request, response) => {
+  await using fixture = await serving(options, (request, response) => {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
     request.on('end', () => {
@@ -61,7 +45,7 @@ test('a log that is followed arrives whole, wherever its connection breaks', asy
   }));
   let requests = 0;
   let written = 40;
-  await using fixture = await serving((request, response) => {
+  await using fixture = await serving(options, (request, response) => {
     requests += 1;
     const lines = Number(new URL(request.url ?? '', 'http://x').searchParams.get('lines') ?? 100);
     const from = Math.max(0, written - lines);
@@ -87,7 +71,9 @@ test('a log that is followed arrives whole, wherever its connection breaks', asy
 });
 
 test('a stream that breaks off is an error where nothing was to be followed', async () => {
-  await using fixture = await serving((_request, response) => response.end('{"type":"started","timestamp":1}\n'));
+  await using fixture = await serving(options, (_request, response) =>
+    response.end('{"type":"started","timestamp":1}\n'),
+  );
   await assert.rejects(
     Array.fromAsync(fixture.client.services.restart('one', 'web')),
     (error) => error instanceof ClientError && error.code === 'connection_lost',

@@ -1,6 +1,7 @@
 import type { Service, ServiceEvent } from '@sylph/model';
 import { delay } from './deadline.ts';
-import { ClientError, isObject } from './errors.ts';
+import { ClientError } from './errors.ts';
+import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
 

@@ -1,5 +1,6 @@
 import type { KillLine, Session } from '@sylph/model';
-import { ClientError, isObject } from './errors.ts';
+import { ClientError } from './errors.ts';
+import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
 

@@ -1,5 +1,6 @@
 import type { CreateSpriteRequest, ForkRequest, ListSpritesResponse, Sprite, UpdateSpriteRequest } from '@sylph/model';
-import { ClientError, isObject } from './errors.ts';
+import { ClientError } from './errors.ts';
+import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
 
 /** Last option of everything that waits. */

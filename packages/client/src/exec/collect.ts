@@ -1,4 +1,5 @@
 import { ClientError } from '../errors.ts';
+import { joinBytes } from '../join-bytes.ts';
 import type { OutputChunk } from './frames.ts';
 import type { ExecExit } from './session.ts';
 
@@ -29,18 +30,8 @@ export async function collect(
     parts[chunk.stream].push(chunk.bytes);
   }
   const { code } = await command.exit;
-  const stdout = joined(parts.stdout);
-  const stderr = joined(parts.stderr);
+  const stdout = joinBytes(parts.stdout);
+  const stderr = joinBytes(parts.stderr);
   const decoder = new TextDecoder();
   return { exitCode: code, stdout, stderr, text: decoder.decode(stdout), errorText: decoder.decode(stderr) };
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

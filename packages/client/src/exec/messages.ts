@@ -1,4 +1,4 @@
-import { isObject } from '../errors.ts';
+import { parseObject } from '../json.ts';
 
 /** A text message of the server on an exec socket. `type` tells what it is; unknown ones are passed on untouched. */
 export type ServerMessage = { type: string } & Record<string, unknown>;
@@ -19,13 +19,9 @@ export interface SessionInfo {
 
 /** Parses a text message; undefined for what is none. */
 export function parseMessage(text: string): ServerMessage | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) && typeof value['type'] === 'string' ? (value as ServerMessage) : undefined;
-  } catch {
-    // Servers may say what clients do not know; nothing depends on it.
-    return undefined;
-  }
+  // Servers may say what clients do not know; nothing depends on it.
+  const value = parseObject(text);
+  return typeof value?.['type'] === 'string' ? (value as ServerMessage) : undefined;
 }
 
 /** Reads `session_info`. */

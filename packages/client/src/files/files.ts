@@ -7,9 +7,11 @@ import type {
   UnpackedArchive,
   WrittenFile,
 } from '@sylph/model';
-import { isObject } from '../errors.ts';
 import { segment, type Http } from '../http.ts';
+import { isObject } from '../json.ts';
+import { joinBytes } from '../join-bytes.ts';
 import { unexpected } from '../sprites.ts';
+import { gather } from '../streams.ts';
 import { download, type FileDownload } from './download.ts';
 import {
   modeText,
@@ -50,14 +52,7 @@ export class SpriteFiles {
   /** A whole file; of any size, so mind the memory. */
   async readBytes(path: string, options: FileOptions = {}): Promise<Uint8Array> {
     const { bytes } = await this.read(path, options);
-    const pieces = await Array.fromAsync(bytes);
-    const whole = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    return whole;
+    return joinBytes(await gather(bytes));
   }
 
   async readText(path: string, options: FileOptions = {}): Promise<string> {

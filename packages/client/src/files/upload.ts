@@ -1,6 +1,7 @@
 import type { WrittenFile } from '@sylph/model';
 import { delay, linkedController } from '../deadline.ts';
-import { ClientError, isObject } from '../errors.ts';
+import { ClientError } from '../errors.ts';
+import { isObject } from '../json.ts';
 import type { Http } from '../http.ts';
 import { modeText, queryOf, type UploadSource, type WriteFileOptions } from './options.ts';
 import { sendContent } from './sending.ts';

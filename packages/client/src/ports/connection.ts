@@ -1,5 +1,7 @@
 import { timeoutError } from '../deadline.ts';
-import { ClientError, isObject } from '../errors.ts';
+import { deferred } from '../deferred.ts';
+import { ClientError } from '../errors.ts';
+import { parseObject } from '../json.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { PortSocket } from './socket.ts';
 
@@ -38,7 +40,7 @@ export class PortConnection implements AsyncDisposable {
   ): Promise<PortConnection> {
     const socket = await PortSocket.open(options, url, signal);
     const { connectMs } = options.timeouts;
-    const late = Promise.withResolvers<never>();
+    const late = deferred<never>();
     const timer = setTimeout(() => late.reject(timeoutError('the port', connectMs)), connectMs);
     try {
       await socket.send(JSON.stringify({ host: target.host ?? 'localhost', port: target.port }));
@@ -82,7 +84,7 @@ async function* bytesOf(socket: PortSocket): AsyncGenerator<Uint8Array, void, un
 /** The address connected to. */
 async function answerOf(socket: PortSocket): Promise<string> {
   for await (const { bytes, isText } of socket.messages) {
-    const answer = isText ? parse(bytes) : undefined;
+    const answer = isText ? parseObject(bytes) : undefined;
     if (answer?.['status'] === 'connected') return typeof answer['target'] === 'string' ? answer['target'] : '';
     if (typeof answer?.['status'] !== 'string')
       throw new ClientError('protocol', 'the server did not say whether the port is connected');
@@ -97,14 +99,4 @@ async function answerOf(socket: PortSocket): Promise<string> {
   throw new ClientError('connection_lost', 'the server closed the connection before the port was connected', {
     retryable: true,
   });
-}
-
-function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return isObject(value) ? value : undefined;
-  } catch {
-    // The caller tells that it was no answer.
-    return undefined;
-  }
 }

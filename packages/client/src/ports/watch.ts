@@ -1,5 +1,5 @@
 import type { PortListMessage, PortMessage } from '@sylph/model';
-import { isObject } from '../errors.ts';
+import { isObject, parseObject } from '../json.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { PortSocket } from './socket.ts';
 
@@ -25,16 +25,11 @@ export async function* watchPorts(
 
 /** A message about ports; undefined for what is none. */
 export function portChange(text: string): PortChange | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isObject(value)) return undefined;
-    if (value['type'] === 'port_list' && Array.isArray(value['ports']))
-      return { type: 'port_list', ports: value['ports'].filter(isPortMessage) };
-    return isPortMessage(value) ? value : undefined;
-  } catch {
-    // Servers may say what clients do not know; nothing depends on it.
-    return undefined;
-  }
+  // Servers may say what clients do not know; nothing depends on it.
+  const value = parseObject(text);
+  if (value?.['type'] === 'port_list' && Array.isArray(value['ports']))
+    return { type: 'port_list', ports: value['ports'].filter(isPortMessage) };
+  return isPortMessage(value) ? value : undefined;
 }
 
 /** Whether a message of the server tells of a port that was opened or closed. */
