@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
+import { describe, it } from 'node:test';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
+import { type ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 /** Background jobs over HTTP, with real processes. */
 describe('jobs', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
   const jobs = '/v1/sprites/one/jobs';
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service);
+  useAgentApi(async (opened) => {
+    api = opened;
     await api.sprite();
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
   });
 
   async function start(body: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Json> {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { SpritesClient } from '@fly/sprites';
 import type { GuestPort } from '@sylph/model';
 import fc from 'fast-check';
 import { differences } from './port-messages.ts';
-import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture, stdin, type Json, type Message } from './testing/fixture.ts';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
+import { type ApiFixture, stdin, type Json, type Message } from './testing/fixture.ts';
 
 const listen = `import socket,sys
 s=socket.create_server(('127.0.0.1',0))
@@ -23,18 +24,11 @@ const isAbout =
     !Buffer.isBuffer(message) && message['type'] === type && message['port'] === port;
 
 describe('ports', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service);
+  useAgentApi(async (opened) => {
+    api = opened;
     await api.sprite();
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
   });
 
   it('are listed and their changes told, with the process that holds them', async () => {
@@ -57,7 +51,7 @@ describe('ports', () => {
       await each.until((messages) => messages.some(isAbout('port_closed', port)));
       each.raw.close();
     }
-    assert.equal(service.leases, 0);
+    assert.equal(api.service.leases, 0);
   });
 
   it('of a session are told on its sockets, until it ends', async () => {

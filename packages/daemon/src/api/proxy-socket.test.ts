@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { proxyPort, SpritesClient } from '@fly/sprites';
 import fc from 'fast-check';
-import { AgentService } from './testing/agent-service.ts';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
 import { ApiFixture, eventually, type Json, type TestSocket } from './testing/fixture.ts';
 
 const proxy = '/v1/sprites/one/proxy';
@@ -33,19 +34,15 @@ async function serve(handle: (socket: net.Socket) => void): Promise<{ port: numb
 }
 
 describe('the proxy', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service, { limits: { closeTimeoutMs: 200 } });
-    await api.sprite();
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
-  });
+  useAgentApi(
+    async (opened) => {
+      api = opened;
+      await api.sprite();
+    },
+    { limits: { closeTimeoutMs: 200 } },
+  );
 
   async function dial(port: number, more: object = {}): Promise<TestSocket> {
     const socket = api.socket(proxy);
@@ -76,7 +73,7 @@ describe('the proxy', () => {
     const all = bytesOf(socket);
     assert.equal(all.subarray(0, 32).toString('hex'), sha256(input));
     assert.equal(sha256(all.subarray(32)), sha256(answer));
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
   });
 
   it('says why there is no connection', async () => {
@@ -87,7 +84,7 @@ describe('the proxy', () => {
     assert.deepEqual([answer.status, answer.code], ['error', 'ECONNREFUSED']);
     assert.match(answer.error, /refused/);
     assert.equal((await socket.closed).code, 4502);
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
   });
 
   it('refuses what is no request, before it dials', async () => {
@@ -112,7 +109,7 @@ describe('the proxy', () => {
       const answer = socket.messages[0] as Json;
       assert.deepEqual([answer.status, answer.code], ['error', 'invalid_request'], String(first));
     }
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
   });
 
   it('refuses before the upgrade what can be known by then', async () => {
@@ -149,7 +146,7 @@ describe('the proxy', () => {
     }
     assert.ok(sent < 100_000_000, `${sent}`);
     socket.raw.terminate();
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
   });
 
   it('delivers what a client sent before it said goodbye, and the end of it', async () => {
@@ -169,7 +166,7 @@ describe('the proxy', () => {
     socket.raw.send(input);
     socket.raw.close();
     assert.equal(sha256(await heard.promise), sha256(input));
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
   });
 
   it('resets the connection of a client that vanishes, and tells a reset from an end', async () => {
@@ -225,7 +222,7 @@ describe('the proxy', () => {
   });
 
   it('says goodbye when the API closes', async () => {
-    const own = await ApiFixture.over(service, { limits: { closeTimeoutMs: 300 } });
+    const own = await ApiFixture.over(api.service, { limits: { closeTimeoutMs: 300 } });
     await using quiet = await serve(() => {});
     await own.sprite('two');
     const socket = own.socket('/v1/sprites/two/proxy');

@@ -1,27 +1,21 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { APIError, ExecError, SpritesClient, type Sprite, type SpriteCommand } from '@fly/sprites';
-import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
+import { type ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 /** The official client, unmodified, against this API with real processes. */
 describe('the official JavaScript client', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
   let client: SpritesClient;
   let sprite: Sprite;
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service);
+  useAgentApi(async (opened) => {
+    api = opened;
     client = new SpritesClient(api.token, { baseURL: api.url });
     sprite = await client.createSprite('one', { labels: ['a'] });
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
   });
 
   it('manages sprites', async () => {
@@ -106,7 +100,7 @@ describe('the official JavaScript client', () => {
 
     const sleep = sprite.spawn('sleep', ['60']);
     await started(sleep);
-    await eventually(() => service.calls.length > 0);
+    await eventually(() => api.service.calls.length > 0);
     sleep.kill('SIGTERM');
     assert.equal(await sleep.wait(), 143);
   });

@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture, eventually, type Json } from './testing/fixture.ts';
+import { describe, it } from 'node:test';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
+import { type ApiFixture, eventually, type Json } from './testing/fixture.ts';
 
 /** Services over HTTP, with real processes. */
 describe('services', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
   const services = '/v1/sprites/one/services';
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service);
+  useAgentApi(async (opened) => {
+    api = opened;
     await api.sprite();
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
   });
 
   const shell = (script: string, more: Json = {}): Json => ({ cmd: 'sh', args: ['-c', script], dir: '/', ...more });
@@ -140,7 +134,7 @@ describe('services', () => {
     await response.body?.getReader().read();
     leaving.abort();
     await eventually(async () => (await api.json('GET', `${services}/alone`)).body.state.status === 'running');
-    await eventually(() => service.leases === 0);
+    await eventually(() => api.service.leases === 0);
     assert.equal((await api.request('DELETE', `${services}/alone`)).status, 204);
   });
 });

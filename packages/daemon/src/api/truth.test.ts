@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { SpritesClient, type Sprite } from '@fly/sprites';
-import { AgentService } from './testing/agent-service.ts';
-import { ApiFixture } from './testing/fixture.ts';
+import { useAgentApi } from './testing/agent-api.ts';
+import type { AgentService } from './testing/agent-service.ts';
+import type { ApiFixture } from './testing/fixture.ts';
 
 /** Fast commands, half of them one after the other, half of them 50 at once. */
 const commands = 5_000;
@@ -12,20 +13,16 @@ const silenceS = 70;
 
 /** The official client, unmodified, on real processes. What is counted here is what users of the service this API comes from complained about: lost output and invented exits. */
 describe('exec never lies', { concurrency: true }, () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
   let sprite: Sprite;
 
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service, { limits: { requestsPerMinute: 0 } });
-    sprite = await new SpritesClient(api.token, { baseURL: api.url }).createSprite('one');
-  });
-
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
-  });
+  useAgentApi(
+    async (opened) => {
+      api = opened;
+      sprite = await new SpritesClient(api.token, { baseURL: api.url }).createSprite('one');
+    },
+    { limits: { requestsPerMinute: 0 } },
+  );
 
   /** Runs one command and looks at all it left. */
   async function check(index: number): Promise<void> {

@@ -3,27 +3,25 @@ import { createHash, randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FilesystemError, SpritesClient } from '@fly/sprites';
-import { AgentService } from '../testing/agent-service.ts';
-import { ApiFixture, eventually, type Json } from '../testing/fixture.ts';
+import { useAgentApi } from '../testing/agent-api.ts';
+import type { AgentService } from '../testing/agent-service.ts';
+import { type ApiFixture, eventually, type Json } from '../testing/fixture.ts';
 
 describe('files', () => {
-  let service: AgentService;
   let api: ApiFixture<AgentService>;
   let dir: string;
-  before(async () => {
-    service = await AgentService.open();
-    api = await ApiFixture.over(service, { limits: { fileStallMs: 300 } });
-    await api.sprite();
-  });
-  after(async () => {
-    await api[Symbol.asyncDispose]();
-    await service[Symbol.asyncDispose]();
-  });
+  useAgentApi(
+    async (opened) => {
+      api = opened;
+      await api.sprite();
+    },
+    { limits: { fileStallMs: 300 } },
+  );
   beforeEach(async () => {
-    dir = await mkdtemp(join(service.home, 'files-'));
+    dir = await mkdtemp(join(api.service.home, 'files-'));
   });
 
   const fs = (verb: string, query: Record<string, string> = {}): string =>
@@ -34,7 +32,7 @@ describe('files', () => {
       headers: { authorization: `Bearer ${api.token}` },
       body: body as never,
     });
-  const idle = () => eventually(() => service.leases === 0);
+  const idle = () => eventually(() => api.service.leases === 0);
 
   it('writes and reads, whole and in parts', async () => {
     const bytes = randomBytes(3_000_000);
@@ -99,7 +97,7 @@ describe('files', () => {
       `open ${join(dir, 'none')}: no such file or directory`,
     );
     assert.equal((await put({ path: join(dir, 'none/f') }, randomBytes(2_000_000))).status, 404);
-    service.calls.length = 0;
+    api.service.calls.length = 0;
     for (const query of [
       { path: 'relative' },
       { path: 'x', workingDir: 'also' },
@@ -112,7 +110,7 @@ describe('files', () => {
       assert.match(body.code, /EINVAL|ENAMETOOLONG/);
     }
     assert.equal((await put({ path: '/x', mode: '999' }, 'x')).status, 400);
-    assert.deepEqual(service.calls, []);
+    assert.deepEqual(api.service.calls, []);
   });
 
   it('lists, also what is unreadable to JSON, in one object', async () => {
@@ -227,7 +225,7 @@ describe('files', () => {
     socket.write(
       `GET ${fs('read', { path: join(dir, 'large') })} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.token}\r\n\r\n`,
     );
-    await eventually(() => service.leases === 1);
+    await eventually(() => api.service.leases === 1);
     await idle();
     socket.destroy();
     const abort = new AbortController();
@@ -253,7 +251,7 @@ describe('files', () => {
     await socket.until((messages) => (messages.at(-1) as Json).code === 'ENOENT');
     socket.send('nonsense');
     await socket.until((messages) => (messages.at(-1) as Json).code === 'invalid_request');
-    assert.equal(service.leases, 1);
+    assert.equal(api.service.leases, 1);
     socket.raw.close();
     await idle();
   });
