@@ -1,40 +1,55 @@
 import { createHash } from 'node:crypto';
-import type { MachineIdentity, SnapshotManifest, VmShape } from '@sylph/model';
+import type { VmShape } from '@sylph/model';
 import { SylphError } from '@sylph/model';
+import { CommandQueue } from './actor/queue.ts';
 import type { EngineDeps } from './deps.ts';
-import { resumeEvent } from './identity.ts';
-import type { GuestChannel } from './interfaces/guest-channel.ts';
+import { bootGenesis, type GenesisParts } from './genesis-boot.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import { machineNow } from './machine.ts';
-import { connect } from './operations/launch.ts';
 
-/** Host name inside a genesis; every sprite gets its own at its first start. As short as can be: writing a longer name over it needs no truncation of a file. */
-const genesisName = 'g';
 /** Boots tried before an image is given up: emulated boots hang now and then before the kernel prints anything. */
 const attempts = 3;
 
-/** What a genesis is made of. */
-export interface GenesisParts {
-  image: { name: string; digest: string };
-  guestDigest: string;
-  shape: VmShape;
-  machine: MachineIdentity;
-}
+/** Geneses kept: each holds some hundred megabytes, and anybody who creates sprites may ask for a new combination of sizes. */
+export const genesesKept = 16;
 
-/** Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept. */
+type Image = GenesisParts['image'];
+
+/**
+ * Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept while it is among the {@link genesesKept} used last.
+ * One boots at a time: a boot takes a VM's memory that no limit on sprites counts.
+ */
 export class GenesisLibrary {
   readonly #deps: EngineDeps;
   readonly #building = new Map<string, Promise<Snapshot>>();
+  readonly #boots = new CommandQueue();
+  /** Keys used since the start, least recently used first. */
+  readonly #recent = new Set<string>();
+  /** Uses under way by key; what is used is not removed. */
+  readonly #uses = new Map<string, number>();
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
   }
 
-  /** The genesis for an image and a shape; boots it when there is none. Concurrent callers share one boot. */
-  async get(image: { name: string; digest: string }, shape: VmShape): Promise<Snapshot> {
+  /** Works with the genesis for an image and a shape, which stays until the work is done; boots it when there is none. Concurrent callers share one boot. */
+  async with<T>(image: Image, shape: VmShape, work: (genesis: Snapshot) => Promise<T>): Promise<T> {
     const { digest } = await this.#deps.catalog.guest();
     const parts = { image, guestDigest: digest, shape, machine: await machineNow(this.#deps) };
     const key = genesisKey(parts);
+    this.#recent.delete(key);
+    this.#recent.add(key);
+    this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1);
+    try {
+      return await work(await this.#get(key, parts));
+    } finally {
+      const left = (this.#uses.get(key) ?? 0) - 1;
+      if (left > 0) this.#uses.set(key, left);
+      else this.#uses.delete(key);
+    }
+  }
+
+  async #get(key: string, parts: GenesisParts): Promise<Snapshot> {
     let genesis = this.#building.get(key);
     if (!genesis) {
       genesis = this.#find(key, parts).finally(() => this.#building.delete(key));
@@ -50,7 +65,14 @@ export class GenesisLibrary {
       this.#deps.log.warn({ key, damage: found }, 'a damaged genesis is booted anew');
       await this.#deps.store.removeGenesis(key);
     }
-    return this.#build(key, parts);
+    const built = this.#boots.run(undefined, () => this.#build(key, parts));
+    if (!built)
+      throw new SylphError('illegal_state', 'too many new combinations of image and sizes are waiting to be booted', {
+        hint: 'Try again in a minute, or use the sizes of another sprite.',
+      });
+    const genesis = await built;
+    await this.#removeUnused();
+    return genesis;
   }
 
   /** A genesis that is there and whole; what is wrong with one that is not; undefined when there is none. */
@@ -72,7 +94,7 @@ export class GenesisLibrary {
     const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        const snapshot = await this.#boot(key, parts);
+        const snapshot = await bootGenesis(this.#deps, key, parts);
         this.#deps.log.info(
           { image: image.name, shape, durationMs: Math.round(performance.now() - began) },
           'genesis is ready',
@@ -86,95 +108,18 @@ export class GenesisLibrary {
     }
   }
 
-  async #boot(key: string, { image, guestDigest, shape, machine }: GenesisParts): Promise<Snapshot> {
-    const { store, driver, channels, network, options, failpoints } = this.#deps;
-    const manifest: SnapshotManifest = {
-      version: 1,
-      kind: 'disk',
-      shape,
-      image: { name: image.name, digest: image.digest },
-      guest: { digest: guestDigest, protocol: 1 },
-      identity: null,
-      sizes: { disk: shape.storageGb * 2 ** 30 },
-      sessions: [],
-      createdAt: new Date().toISOString(),
-    };
-    await using stack = new AsyncDisposableStack();
-    const id = `genesis-${key}`;
-    const attachment = await network.attach(id, options.uidBase);
-    stack.defer(() => network.detach(id));
-    const dir = await store.openGenesisVm(
-      { imageDigest: image.digest, guestDigest, storageGb: shape.storageGb },
-      manifest,
-      options.uidBase,
-    );
-    stack.defer(() => store.removeVm(dir));
-    const signal = AbortSignal.timeout(options.bootDeadlineMs);
-    const vm = await driver.start(
-      { spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine },
-      { signal },
-    );
-    stack.defer(() => vm.end());
-    const channel = await connect(channels, vm, options.bootDeadlineMs, signal);
-    stack.defer(() => channel.close());
-    // With an identity of its own, so that a sprite's first start finds every file of it in place and only writes over them.
-    await channel.resume(resumeEvent({ id: genesisName, name: genesisName }, manifest), {
-      deadlineMs: options.resumeDeadlineMs,
-    });
-    await warmUp(channel);
-    await channel.quiesce({ deadlineMs: options.resumeDeadlineMs });
-    await using draft = await store.draftGenesis(key);
-    const report = await vm.capture(draft.path, 'stopped', {
-      whilePaused: () => undefined,
-      signal: AbortSignal.timeout(options.bootDeadlineMs),
-    });
-    await store.linkGuest(draft, dir);
-    await failpoints.hit('genesis.captured');
-    return await draft.commit({
-      ...manifest,
-      kind: 'memory',
-      machine,
-      deviceFormat: report.deviceFormat,
-      sizes: report.sizes,
-      devSha256: report.devSha256,
-      changedRamBytes: report.changedRamBytes,
-      createdAt: new Date().toISOString(),
-    });
-  }
-}
-
-/** Programs run once before the capture, so that every sprite finds them in its page cache and the agent's path to them already paged in. */
-const warmUpCommands = [
-  ['/bin/sh', '-c', 'true'],
-  ['/bin/bash', '-c', 'true'],
-];
-
-/** Longest time one of them gets. */
-const warmUpDeadlineMs = 30_000;
-
-async function warmUp(channel: GuestChannel): Promise<void> {
-  for (const [index, argv] of warmUpCommands.entries()) {
-    const id = String(index + 1);
-    const stream = channel.startProcess({
-      id,
-      argv,
-      path: argv[0] as string,
-      env: { PATH: '/usr/bin:/bin' },
-      dir: '/',
-      user: 'sprite',
-      tty: null,
-      stdin: false,
-    });
-    const deadline = setTimeout(() => stream.close(), warmUpDeadlineMs);
-    try {
-      await stream.started;
-      for await (const event of stream.events) if (event.type === 'exit') break;
-      await channel.forgetProcess(id);
-    } catch {
-      // Nothing needs it: an image without this program is fine, and a guest that cannot run any shows that at its first use.
-    } finally {
-      clearTimeout(deadline);
-      stream.close();
+  /** Removes what was not used for longest, beyond what is kept. Sprites made from it have copies of their own. */
+  async #removeUnused(): Promise<void> {
+    const { store, log } = this.#deps;
+    const recent = [...this.#recent];
+    const keys = await store.genesisKeys();
+    // What was not used since the start sorts first, at -1: other guests' and images' geneses go before those in use.
+    const oldest = keys.toSorted((one, other) => recent.indexOf(one) - recent.indexOf(other));
+    for (const key of oldest.slice(0, Math.max(0, keys.length - genesesKept))) {
+      if (this.#uses.has(key)) continue;
+      this.#recent.delete(key);
+      await store.removeGenesis(key);
+      log.info({ key }, 'a genesis that was not used for long is removed');
     }
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { genesesKept } from './genesis.ts';
 import { poolFull, rejects, Scenario, vmFailed } from './testing/scenario.ts';
 
 describe('creating', () => {
@@ -24,6 +25,35 @@ describe('creating', () => {
     assert.equal(on.world.machines.all.length, 1);
     await on.create('later');
     assert.equal(on.world.machines.all.length, 1);
+    await on.end();
+  });
+
+  it('keeps the geneses used last, and sprites of removed ones', async () => {
+    const on = await Scenario.open();
+    await on.create('default');
+    for (let mib = 1; mib <= genesesKept; mib++) {
+      await on.create(`s${mib}`, { config: { ram_mb: 512 + mib } });
+      await on.create(`again${mib}`);
+    }
+    const booted = genesesKept + 1;
+    assert.equal(on.world.machines.all.length, booted);
+    assert.equal(on.world.files.entries('genesis').length, genesesKept);
+    await on.create('newest', { config: { ram_mb: 512 + genesesKept } });
+    assert.equal(on.world.machines.all.length, booted, 'used just now, so kept');
+    await on.create('oldest', { config: { ram_mb: 513 } });
+    assert.equal(on.world.machines.all.length, booted + 1, 'booted again');
+    (await on.use('s1'))[Symbol.dispose]();
+    await on.end();
+  });
+
+  it('boots one genesis at a time', async () => {
+    const on = await Scenario.open();
+    let most = 0;
+    on.gate.fail('channels.connect', () => void (most = Math.max(most, on.world.machines.alive().length)), 5);
+    await Promise.all(
+      Array.from({ length: 5 }, (_, cpus) => on.create(`s${cpus}`, { config: { ram_mb: 600 + cpus } })),
+    );
+    assert.equal(most, 1);
     await on.end();
   });
 

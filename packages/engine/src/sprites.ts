@@ -57,7 +57,7 @@ export class Sprites implements SpriteService {
   /** Boots the genesis of the default image and shape, so that the first create need not wait. */
   async prepare(): Promise<void> {
     const image = await this.#deps.catalog.image();
-    if (image) await this.#genesis.get(image, shapeFrom({}, Number.POSITIVE_INFINITY));
+    if (image) await this.#genesis.with(image, shapeFrom({}, Number.POSITIVE_INFINITY), async () => undefined);
   }
 
   /** Ends the engine: see {@link letGo}. Nothing is started any more. */
@@ -91,8 +91,9 @@ export class Sprites implements SpriteService {
       );
     }
     const shape = shapeFrom(request.config ?? {}, (await store.capacity()).totalBytes);
-    const genesis = await this.#genesis.get(image, shape);
-    const [view] = await this.#make(org, [{ name: request.name, request, parent: undefined }], genesis);
+    const [view] = await this.#genesis.with(image, shape, (genesis) =>
+      this.#make(org, [{ name: request.name, request, parent: undefined }], genesis),
+    );
     return view as SpriteView;
   }
 

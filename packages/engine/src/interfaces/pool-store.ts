@@ -43,7 +43,9 @@ export interface PoolStore extends AsyncDisposable {
   /** Snapshot every new sprite of this key starts from. */
   genesis(key: string): Promise<Snapshot | undefined>;
   draftGenesis(key: string): Promise<SnapshotDraft>;
-  /** Makes room for a new genesis in place of a damaged one; sprites made from it are untouched. Idempotent. */
+  /** Keys of all geneses, damaged ones too. */
+  genesisKeys(): Promise<string[]>;
+  /** Sprites made from it are untouched. Idempotent. */
   removeGenesis(key: string): Promise<void>;
   /** Working directories of genesis boots an earlier daemon did not finish. */
   genesisVmDirs(): Promise<VmDir[]>;

@@ -25,6 +25,10 @@ export class MemoryStore implements PoolStore {
     return this.#draft('genesis', `genesis/${key}`);
   }
 
+  async genesisKeys(): Promise<string[]> {
+    return this.#files.entries('genesis').filter((name) => !name.startsWith('new-'));
+  }
+
   async removeGenesis(key: string): Promise<void> {
     this.#files.removeTree(`genesis/${key}`);
   }

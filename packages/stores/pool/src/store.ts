@@ -18,7 +18,7 @@ import {
   writeManifest,
 } from './snapshots.ts';
 import { sweep } from './sweep.ts';
-import { temporaryName, Trash, unfinishedPrefix } from './trash.ts';
+import { isPassing, temporaryName, Trash, unfinishedPrefix } from './trash.ts';
 
 const run = promisify(execFile);
 const gib = 2 ** 30;
@@ -41,6 +41,10 @@ export class PoolDirectory implements PoolStore {
 
   draftGenesis(key: string): Promise<SnapshotDraft> {
     return Draft.open(this.layout.genesis, path.join(this.layout.genesis, key));
+  }
+
+  async genesisKeys(): Promise<string[]> {
+    return (await entries(this.layout.genesis)).filter((name) => !isPassing(name));
   }
 
   async removeGenesis(key: string): Promise<void> {

@@ -4,7 +4,7 @@ import type { SweepReport } from '@sylph/engine';
 import type { SpriteId } from '@sylph/model';
 import { entries } from './files.ts';
 import type { Layout } from './layout.ts';
-import { removedPrefix, unfinishedPrefix } from './trash.ts';
+import { isPassing } from './trash.ts';
 
 /** Sprite directories looked through at once. */
 const parallel = 16;
@@ -18,7 +18,7 @@ export async function sweep(
   let unfinished = 0;
   const tidy = async (directory: string): Promise<string[]> => {
     const names = await entries(directory);
-    const doomed = names.filter((name) => name.startsWith(unfinishedPrefix) || name.startsWith(removedPrefix));
+    const doomed = names.filter(isPassing);
     for (const name of doomed) await fs.rm(path.join(directory, name), { recursive: true, force: true });
     unfinished += doomed.length;
     return names.filter((name) => !doomed.includes(name));

@@ -7,6 +7,11 @@ import { errno, syncDirectory } from './files.ts';
 export const unfinishedPrefix = 'new-';
 export const removedPrefix = 'rm-';
 
+/** Whether an entry is not yet, or no longer, part of the pool. */
+export function isPassing(name: string): boolean {
+  return name.startsWith(unfinishedPrefix) || name.startsWith(removedPrefix);
+}
+
 /** A name nobody else has, with one of the prefixes. */
 export function temporaryName(prefix: typeof unfinishedPrefix | typeof removedPrefix): string {
   return prefix + randomBytes(8).toString('hex');
