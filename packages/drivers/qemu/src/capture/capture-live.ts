@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CaptureReport } from '@sylph/engine';
 import { SylphError, isNoSpace } from '@sylph/model';
 import * as z from 'zod';
@@ -18,6 +19,8 @@ const patientPasses = 5;
 const maxDowntimeMs = 2_000;
 const deadlineMs = 300_000;
 const cancelDeadlineMs = 10_000;
+/** The worker's thread sees its failure before QEMU does; its word only has to cross threads. */
+const readerDeadlineMs = 5_000;
 
 const migrationEvent = z.object({ status: z.string() });
 const passEvent = z.object({ pass: z.int() });
@@ -114,7 +117,7 @@ class Migration {
     try {
       this.#started = true;
       await this.#qmp.command('migrate', { uri: `unix:${runFiles.stream}` });
-      const completed = this.#completed();
+      const completed = this.#completed(received);
       await Promise.race([failed.promise, gone, completed, received.then(() => completed)]);
     } finally {
       clearTimeout(timer);
@@ -144,9 +147,15 @@ class Migration {
     this.#unsubscribe();
   }
 
-  async #completed(): Promise<void> {
+  async #completed(received: Promise<unknown>): Promise<void> {
     const end = await this.#finished.promise;
-    if (end !== 'completed') throw new SylphError('vm_failed', `migration ${end}`);
+    if (end === 'completed') return;
+    // A reader that fails makes QEMU fail, whose word may come first.
+    const reason = await Promise.race([
+      received.then(() => undefined, SylphError.from),
+      sleep(readerDeadlineMs, undefined, { ref: false }),
+    ]);
+    throw reason?.code === 'pool_full' ? reason : new SylphError('vm_failed', `migration ${end}`);
   }
 
   #onEvent(event: QmpEvent): void {
