@@ -7,8 +7,10 @@ bash scripts/setup.sh
 case " $parts " in *' unit '* | *' vm '*) say "==> image: $("$node" scripts/image.ts minimal)" ;; esac
 results=$cache/logs
 mkdir -p "$results"
-# A file that takes longer hangs. VM suites boot under emulation; they run one after another, for each checks that it leaves nothing behind.
+# A file that takes longer hangs; VM suites boot under emulation.
 unit_timeout_ms=300000 vm_timeout_ms=1500000
+# Files beside one another: their tests wait more than they compute, and VMs mostly keep one CPU busy.
+concurrency=$(nproc)
 summary=()
 
 # part NAME COMMAND…: runs one part and notes how it went.
@@ -43,13 +45,13 @@ node_tests() {
 unit_tests() {
   local files
   mapfile -t files < <(git ls-files --cached --others --exclude-standard 'packages/**/*.test.ts' 'bench/**/*.test.ts' ':!packages/testkit/src/suites')
-  node_tests unit --test-timeout=$unit_timeout_ms "${files[@]}"
+  node_tests unit --test-timeout=$unit_timeout_ms --test-concurrency="$concurrency" "${files[@]}"
 }
 
 vm_tests() {
   local files
   mapfile -t files < <(git ls-files --cached --others --exclude-standard 'packages/testkit/src/suites/*.test.ts')
-  node_tests vm --test-timeout=$vm_timeout_ms --test-concurrency=1 --test-global-setup=packages/testkit/src/global-setup.ts "${files[@]}"
+  node_tests vm --test-timeout=$vm_timeout_ms --test-concurrency="$concurrency" --test-global-setup=packages/testkit/src/global-setup.ts "${files[@]}"
 }
 
 failed=0

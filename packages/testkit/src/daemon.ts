@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { node, seedDir, sylphd, testPool } from './paths.ts';
+import { node, ownRuns, seedDir, sylphd, testPool, testRoot } from './paths.ts';
 import { shell, until } from './shell.ts';
 
 /** Time from process start to ready: recovery and, without a seed, a genesis boot. */
@@ -14,6 +14,8 @@ const stopTimeoutMs = 120_000;
 export interface DaemonOptions {
   /** Data directory of an earlier daemon; absent: a new one from the seed. */
   dataDir?: string;
+  /** Size of a file system of its own, that a test may fill; absent: the one all share. */
+  ownFileSystemGib?: number;
   /** `name=kill|throw|delay:MS`, comma-separated. */
   failpoints?: string;
   /** More settings, as flags without dashes. */
@@ -41,7 +43,7 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Starts one and waits until it is ready. */
   static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
-    const dataDir = options.dataDir ?? (await newDataDir());
+    const dataDir = options.dataDir ?? (await newDataDir(options.ownFileSystemGib));
     const log = await fs.open(path.join(dataDir, 'sylphd.log'), 'a');
     const settings = { 'data-dir': dataDir, listen: '127.0.0.1:0', 'log-level': 'debug', ...options.settings };
     const child = spawn(
@@ -64,7 +66,7 @@ export class TestDaemon implements AsyncDisposable {
       await exited(child);
       await endVms(dataDir);
       await keepLog(dataDir);
-      await fs.rm(dataDir, { recursive: true, force: true });
+      await removeDataDir(dataDir);
       throw error;
     }
   }
@@ -112,7 +114,7 @@ export class TestDaemon implements AsyncDisposable {
     } finally {
       await endVms(this.dataDir);
       await keepLog(this.dataDir);
-      await fs.rm(this.dataDir, { recursive: true, force: true });
+      await removeDataDir(this.dataDir);
     }
   }
 }
@@ -139,18 +141,50 @@ async function tokenOf(dataDir: string): Promise<string> {
   return token;
 }
 
-/** A data directory with image, guest and geneses of the seed, shared block by block. */
-async function newDataDir(): Promise<string> {
-  const dataDir = await fs.mkdtemp(path.join(testPool, 'run-'));
+/** A data directory with image, guest and geneses of the seed: shared block by block, or copied into a file system of its own. */
+async function newDataDir(ownFileSystemGib?: number): Promise<string> {
+  const dataDir = await fs.mkdtemp(path.join(testPool, ownRuns));
+  if (ownFileSystemGib !== undefined) await mountFresh(fileSystemOf(dataDir), ownFileSystemGib, dataDir);
   await fs.chmod(dataDir, 0o711);
   await fs.mkdir(path.join(dataDir, 'pool'), { mode: 0o711 });
+  const copied = ownFileSystemGib === undefined ? ['--reflink=always'] : ['--reflink=never', '--sparse=always'];
   for (const shelf of ['images', 'guests', 'genesis']) {
-    await shell('cp', ['-a', '--reflink=always', path.join(seedDir, 'pool', shelf), path.join(dataDir, 'pool', shelf)]);
+    await shell('cp', ['-a', ...copied, path.join(seedDir, 'pool', shelf), path.join(dataDir, 'pool', shelf)]);
   }
   const probe = path.join(seedDir, 'accelerator.json');
   // Absent when the seed was made without a probe: then this daemon makes its own.
   await fs.copyFile(probe, path.join(dataDir, 'accelerator.json')).catch(() => undefined);
   return dataDir;
+}
+
+/** Removes a data directory that nothing uses, with its own file system if it has one. */
+export async function removeDataDir(dataDir: string): Promise<void> {
+  if (await isMountPoint(dataDir)) await shell('umount', [dataDir]);
+  await fs.rm(fileSystemOf(dataDir), { force: true });
+  await fs.rm(dataDir, { recursive: true, force: true });
+}
+
+/** The file that holds a data directory's own file system, if it has one. */
+function fileSystemOf(dataDir: string): string {
+  return path.join(testRoot, `${path.basename(dataDir)}.xfs`);
+}
+
+/** Makes a sparse XFS in a new file and mounts it. */
+export async function mountFresh(file: string, sizeGib: number, directory: string): Promise<void> {
+  await fs.writeFile(file, '', { flag: 'wx' });
+  await fs.truncate(file, sizeGib * 2 ** 30);
+  await shell('mkfs.xfs', ['-q', '-f', '-m', 'reflink=1', file]);
+  await mountLoop(file, directory);
+}
+
+/** Whether something is mounted on a directory. */
+export async function isMountPoint(directory: string): Promise<boolean> {
+  const [own, parent] = await Promise.all([fs.stat(directory), fs.stat(path.dirname(directory))]);
+  return own.dev !== parent.dev;
+}
+
+export async function mountLoop(file: string, directory: string): Promise<void> {
+  await shell('mount', ['-o', 'loop,noatime', file, directory]);
 }
 
 /** Keeps a daemon's log where `SYLPH_TEST_LOGS` says, for a person who looks into a failure. */
@@ -169,7 +203,15 @@ async function endVms(dataDir: string): Promise<void> {
 /** Processes of QEMU that work below a directory. */
 export async function vmsBelow(directory: string): Promise<number[]> {
   // The kernel tells working directories without symbolic links.
-  const below = await fs.realpath(directory).catch(() => directory);
+  return vmsIn(`${await fs.realpath(directory).catch(() => directory)}/`);
+}
+
+/** Processes of QEMU below data directories this test file made, removed ones too. */
+export async function ownVms(): Promise<number[]> {
+  return vmsIn(path.join(await fs.realpath(testPool), ownRuns));
+}
+
+async function vmsIn(prefix: string): Promise<number[]> {
   const found: number[] = [];
   for (const name of await fs.readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -177,7 +219,7 @@ export async function vmsBelow(directory: string): Promise<number[]> {
     const exe = await fs.readlink(`/proc/${name}/exe`).catch(() => '');
     if (!exe.includes('qemu-system')) continue;
     const cwd = await fs.readlink(`/proc/${name}/cwd`).catch(() => '');
-    if (cwd.startsWith(`${below}/`)) found.push(Number(name));
+    if (cwd.startsWith(prefix)) found.push(Number(name));
   }
   return found;
 }

@@ -1,7 +1,8 @@
 import fs from 'node:fs/promises';
+import path from 'node:path';
 import { after, before } from 'node:test';
-import { vmsBelow } from './daemon.ts';
-import { testPool } from './paths.ts';
+import { ownVms } from './daemon.ts';
+import { ownRuns, testPool, testRoot } from './paths.ts';
 import { until } from './shell.ts';
 
 /** What a test file must leave as it found it. */
@@ -30,14 +31,16 @@ const ownHandles = new Set([
 async function footprint(): Promise<Footprint> {
   const mounts = (await fs.readFile('/proc/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
   return {
-    vms: (await vmsBelow(testPool)).map(String),
-    mounts: mounts.filter((mount) => mount.startsWith(`${testPool}/`)),
-    dataDirs: (await fs.readdir(testPool).catch(() => [])).filter((name) => name.startsWith(`run-`)),
+    vms: (await ownVms()).map(String),
+    mounts: mounts.filter((mount) => mount.startsWith(path.join(testPool, ownRuns))),
+    dataDirs: [...(await fs.readdir(testPool)), ...(await fs.readdir(testRoot))].filter((name) =>
+      name.startsWith(ownRuns),
+    ),
     handles: process.getActiveResourcesInfo().filter((name) => !ownHandles.has(name)),
   };
 }
 
-/** Fails the file when its tests leave a process, mount, socket, timer or data directory behind. Call once at the top of a file; `end` ends what the whole file shares. Files run one after another. */
+/** Fails the file when its tests leave a process, mount, socket, timer or data directory behind. Call once at the top of a file; `end` ends what the whole file shares. Files run beside one another, so only what this one made counts. */
 export function checkLeaks(end?: () => Promise<void>): void {
   let found: Footprint;
   before(async () => {

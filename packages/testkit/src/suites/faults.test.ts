@@ -15,7 +15,7 @@ checkLeaks();
 const fillRounds = 4;
 
 test('a full pool: a sprite that cannot be captured runs on, no half snapshot is seen, and all goes on with room', async () => {
-  await using daemon = await TestDaemon.start();
+  await using daemon = await TestDaemon.start({ ownFileSystemGib: 8 });
   const api = new Api(daemon);
   await api.create('there');
   // More changed memory than the file system can find by giving up what it keeps in reserve.
