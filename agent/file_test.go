@@ -714,6 +714,7 @@ func TestWatch(t *testing.T) {
 	must(t, os.RemoveAll(root))
 	for line := w.next(); line.Type != "error"; line = w.next() {
 	}
+	order(t, client, "watch", map[string]any{"paths": []string{}}).want(t, 400, "EINVAL")
 	if status := order(t, client, "watch", map[string]any{"paths": []string{root}}); status.status != 404 {
 		t.Fatalf("%d", status.status)
 	}

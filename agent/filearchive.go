@@ -54,52 +54,46 @@ func sendArchive(w http.ResponseWriter, r *http.Request) error {
 
 // survey counts and looks whether the user may read; the name of the first entry.
 func (a *archiver) survey(full string) (name string, err error) {
-	const mayRead, mayEnter = 4, 1
-	var visit func(dir int, name, full string, depth int) error
-	visit = func(dir int, name, full string, depth int) error {
-		flags := atSymlinkNoFollow
-		if depth == 0 {
-			flags = 0
-		}
-		info, err := statAt(dir, name, flags)
-		if err == syscall.ENOENT && depth > 0 {
-			return nil // it has gone meanwhile
-		}
-		if err != nil {
-			return a.fail(err, full)
-		}
-		a.entries++
-		switch {
-		case isDir(&info):
-			if err := accessAt(dir, name, mayRead|mayEnter, flags); err != nil {
-				return a.fail(err, full)
-			}
-			if depth > 0 {
-				return a.children(dir, name, full, depth, visit)
-			}
-			opened, err := openDir(dir, name, 0)
-			if err != nil {
-				return a.fail(err, full)
-			}
-			defer opened.Close()
-			return a.childrenOf(opened, full, depth, visit)
-		case isRegular(&info):
-			a.bytes += info.Size
-			if err := accessAt(dir, name, mayRead, flags); err != nil && !(err == syscall.ENOENT && depth > 0) {
-				return a.fail(err, full)
-			}
-		}
-		return nil
-	}
 	name = path.Base(full)
 	err = a.actor.do(func() error {
 		info, err := statAt(atFdcwd, full, 0)
 		if err == nil && isDir(&info) {
 			name = "."
 		}
-		return visit(atFdcwd, full, full, 0)
+		return a.look(atFdcwd, full, full, 0)
 	})
 	return name, err
+}
+
+// look is survey's look at one entry and what is below it. The thread is the user's already.
+func (a *archiver) look(dir int, name, full string, depth int) error {
+	const mayRead, mayEnter = 4, 1
+	info, err := statAt(dir, name, statLinks(depth))
+	if err == syscall.ENOENT && depth > 0 {
+		return nil // it has gone meanwhile
+	}
+	if err != nil {
+		return a.fail(err, full)
+	}
+	a.entries++
+	switch {
+	case isDir(&info):
+		if err := accessAt(dir, name, mayRead|mayEnter, statLinks(depth)); err != nil {
+			return a.fail(err, full)
+		}
+		opened, err := openDir(dir, name, openLinks(depth))
+		if err != nil {
+			return a.fail(err, full)
+		}
+		defer opened.Close()
+		return a.childrenOf(opened, full, depth, a.look)
+	case isRegular(&info):
+		a.bytes += info.Size
+		if err := accessAt(dir, name, mayRead, statLinks(depth)); err != nil && !(err == syscall.ENOENT && depth > 0) {
+			return a.fail(err, full)
+		}
+	}
+	return nil
 }
 
 // entry writes one entry and what is below it. Only opening is done as the user.
@@ -107,26 +101,18 @@ func (a *archiver) entry(dir int, name, full, inside string, depth int) error {
 	if err := a.ctx.Err(); err != nil {
 		return err
 	}
-	follow := syscall.O_NOFOLLOW
-	if depth == 0 {
-		follow = 0
-	}
 	var info syscall.Stat_t
 	var link string
 	fd := -1
 	err := a.actor.do(func() (err error) {
-		flags := atSymlinkNoFollow
-		if depth == 0 {
-			flags = 0
-		}
-		if info, err = statAt(dir, name, flags); err != nil {
+		if info, err = statAt(dir, name, statLinks(depth)); err != nil {
 			return err
 		}
 		switch {
 		case isDir(&info):
-			fd, err = openAt(dir, name, syscall.O_RDONLY|syscall.O_DIRECTORY|follow, 0)
+			fd, err = openAt(dir, name, syscall.O_RDONLY|syscall.O_DIRECTORY|openLinks(depth), 0)
 		case isRegular(&info):
-			fd, info, err = openContent(dir, name, follow)
+			fd, info, err = openContent(dir, name, openLinks(depth))
 		case isSymlink(&info):
 			link, err = readLinkAt(dir, name)
 		}
@@ -158,9 +144,6 @@ func (a *archiver) entry(dir int, name, full, inside string, depth int) error {
 }
 
 func (a *archiver) below(fd int, full, inside string, depth int) error {
-	if depth >= maxDepth {
-		return a.fail(syscall.ENAMETOOLONG, full)
-	}
 	opened, err := openDir(fd, ".", 0)
 	if err != nil {
 		return a.fail(err, full)

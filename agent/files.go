@@ -22,7 +22,7 @@ func openRegular(path string, flags int) (fd int, info syscall.Stat_t, err error
 	if err != nil {
 		return -1, info, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err = syscall.Fstat(fd, &info); err == nil && info.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	if err = syscall.Fstat(fd, &info); err == nil && !isRegular(&info) {
 		err = errNotRegular
 	}
 	if err != nil {

@@ -28,13 +28,26 @@ type tree struct {
 	done      report
 }
 
+// openLinks is the flag for opening something at a depth of a tree: a link is followed at its top, where the host named it, and nowhere below.
+func openLinks(depth int) int {
+	if depth == 0 {
+		return 0
+	}
+	return syscall.O_NOFOLLOW
+}
+
+// statLinks is openLinks for calls that look at a name.
+func statLinks(depth int) int {
+	if depth == 0 {
+		return 0
+	}
+	return atSymlinkNoFollow
+}
+
 func (t *tree) fail(err error, full string) error { return fileFail(err, t.operation, full) }
 
-// children visits the entries of a directory, which stays open meanwhile.
+// children visits the entries of a directory, which stays open meanwhile. A link is never followed: the caller has seen a directory, and something else may have its place now.
 func (t *tree) children(dir int, name, full string, depth int, visit func(dir int, name, full string, depth int) error) error {
-	if depth >= maxDepth {
-		return t.fail(syscall.ENAMETOOLONG, full)
-	}
 	opened, err := openDir(dir, name, syscall.O_NOFOLLOW)
 	if err != nil {
 		return t.fail(err, full)
@@ -43,7 +56,11 @@ func (t *tree) children(dir int, name, full string, depth int, visit func(dir in
 	return t.childrenOf(opened, full, depth, visit)
 }
 
+// childrenOf is children of an open directory.
 func (t *tree) childrenOf(opened *os.File, full string, depth int, visit func(dir int, name, full string, depth int) error) error {
+	if depth >= maxDepth {
+		return t.fail(syscall.ENAMETOOLONG, full)
+	}
 	err := eachName(opened, false, func(names []string) error {
 		for _, name := range names {
 			if err := t.ctx.Err(); err != nil {
@@ -257,11 +274,7 @@ func changeTree(w http.ResponseWriter, r *http.Request, target *fileTarget, oper
 	t := &tree{ctx: r.Context(), operation: operation, recursive: target.Recursive}
 	var visit func(dir int, name, full string, depth int) error
 	visit = func(dir int, name, full string, depth int) error {
-		flags := oPath | syscall.O_NOFOLLOW
-		if depth == 0 {
-			flags = oPath
-		}
-		fd, err := openAt(dir, name, flags, 0)
+		fd, err := openAt(dir, name, oPath|openLinks(depth), 0)
 		if err == syscall.ENOENT && depth > 0 {
 			return nil // it has gone meanwhile
 		}

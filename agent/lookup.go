@@ -47,7 +47,7 @@ func programError(path string) error {
 	if err := syscall.Stat(path, &stat); err != nil {
 		return err
 	}
-	if stat.Mode&syscall.S_IFMT != syscall.S_IFREG || stat.Mode&0o111 == 0 {
+	if !isRegular(&stat) || stat.Mode&0o111 == 0 {
 		return syscall.EACCES
 	}
 	return nil
@@ -59,7 +59,7 @@ func directoryError(dir string, who account) error {
 	if err := syscall.Stat(dir, &stat); err != nil {
 		return err
 	}
-	if stat.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+	if !isDir(&stat) {
 		return syscall.ENOTDIR
 	}
 	if os.Geteuid() != 0 || who.uid == 0 {

@@ -110,7 +110,7 @@ func openLog(path string) (fd int, sizeBytes int64, err error) {
 		return -1, 0, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	var info syscall.Stat_t
-	if err = syscall.Fstat(fd, &info); err == nil && info.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	if err = syscall.Fstat(fd, &info); err == nil && !isRegular(&info) {
 		err = errNotRegular
 	}
 	if err != nil {

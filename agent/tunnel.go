@@ -137,7 +137,7 @@ func checkResolverFiles() error {
 		if err := syscall.Stat(path, &stat); err != nil {
 			continue // the resolver does without
 		}
-		if stat.Mode&syscall.S_IFMT != syscall.S_IFREG || stat.Size > resolverFileLimitBytes {
+		if !isRegular(&stat) || stat.Size > resolverFileLimitBytes {
 			return &net.DNSError{Err: path + " is not a file of a sensible size", IsNotFound: true}
 		}
 	}
