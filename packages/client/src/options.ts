@@ -1,6 +1,5 @@
 import { ClientError } from './errors.ts';
 import type { Transport } from './transport/transport.ts';
-import { webTransport } from './transport/web.ts';
 
 /** Deadlines, milliseconds. */
 export interface Timeouts {
@@ -42,7 +41,7 @@ export interface ClientOptions {
   resumeAttempts?: number | undefined;
   /** Extra `User-Agent`. */
   userAgent?: string | undefined;
-  /** Sockets; default: those of the platform. */
+  /** Sockets; default: Node's. */
   transport?: Transport | undefined;
 }
 
@@ -59,7 +58,7 @@ export interface ResolvedOptions {
 }
 
 /** Fills the defaults in. Throws `invalid_request` for an address that is none. */
-export function resolveOptions(options: ClientOptions): ResolvedOptions {
+export function resolveOptions(options: ClientOptions, transport: Transport): ResolvedOptions {
   return {
     baseUrl: parseBaseUrl(options.baseUrl),
     headers: {
@@ -70,7 +69,7 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     signal: options.signal,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     resumeAttempts: options.resumeAttempts ?? 15,
-    transport: options.transport ?? webTransport(),
+    transport: options.transport ?? transport,
   };
 }
 

@@ -1,8 +1,7 @@
+import { execFramesType } from '@sylph/model';
 import { ClientError } from '../errors.ts';
-import { deferred, type Deferred } from '../deferred.ts';
 import { linkedController } from '../deadline.ts';
 import type { ResolvedOptions } from '../options.ts';
-import { execFramesType } from './body-frames.ts';
 import type { OutputChunk } from './frames.ts';
 import type { ExecExit } from './session.ts';
 
@@ -18,7 +17,7 @@ export function httpExec(
   options: ResolvedOptions,
   request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined },
 ): HttpExec {
-  const exit = deferred<ExecExit>();
+  const exit = Promise.withResolvers<ExecExit>();
   exit.promise.catch(() => undefined); // Who reads only the output learns of the failure there.
   return { output: read(options, request, exit), exit: exit.promise };
 }
@@ -26,7 +25,7 @@ export function httpExec(
 async function* read(
   options: ResolvedOptions,
   request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined },
-  exit: Deferred<ExecExit>,
+  exit: PromiseWithResolvers<ExecExit>,
 ): AsyncGenerator<OutputChunk, void, undefined> {
   const lost = new ClientError('connection_lost', 'the answer ended before the command did');
   try {
@@ -36,7 +35,6 @@ async function* read(
       const frames = options.transport.postChunked({
         url: request.url,
         headers: { ...options.headers, accept: execFramesType },
-        fetch: options.fetch,
         connectMs,
         answerMs: lifecycleMs,
         body: request.body,

@@ -1,5 +1,4 @@
 import { ClientError } from '../errors.ts';
-import { deferred, type Deferred } from '../deferred.ts';
 import type { Socket } from '../transport/transport.ts';
 import { encodeInput, streamByte } from './frames.ts';
 import { InputLog } from './input-log.ts';
@@ -25,9 +24,6 @@ export interface InputSession {
 /** Input that may be on its way unconfirmed before `write` waits. */
 const windowBytes = 2 ** 20;
 
-/** Input that may be on its way where no connection confirms any: more than sockets and systems hold. */
-const unconfirmableBytes = 16 * 2 ** 20;
-
 /** A session's input over as many connections as it takes. What a broken one may have lost is sent again, where the server tells how much it has. */
 export class ResumableInput implements ExecInput {
   readonly #session: InputSession;
@@ -42,7 +38,7 @@ export class ResumableInput implements ExecInput {
   /** The session is over. */
   #closed = false;
   /** Settles with the next confirmation. */
-  #confirmed: Deferred<void> = deferred();
+  #confirmed: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(session: InputSession) {
     this.#session = session;
@@ -56,7 +52,7 @@ export class ResumableInput implements ExecInput {
     for (const message of encodeInput(bytes, this.#session.tty())) ready = socket.send(message);
     this.#ask(socket);
     await ready;
-    while (socket.ping !== undefined && this.#session.counted() && !this.#closed && this.#log.unconfirmedBytes > windowBytes)
+    while (this.#session.counted() && !this.#closed && this.#log.unconfirmedBytes > windowBytes)
       await this.#confirmed.promise;
   }
 
@@ -89,7 +85,7 @@ export class ResumableInput implements ExecInput {
     this.#asking = false;
     this.#log.confirm(bytes);
     this.#confirmed.resolve();
-    this.#confirmed = deferred();
+    this.#confirmed = Promise.withResolvers();
     if (this.#log.unconfirmedBytes > 0 && this.#socket !== undefined) this.#ask(this.#socket);
   }
 
@@ -117,9 +113,8 @@ export class ResumableInput implements ExecInput {
     if (this.#ended && !tty) void socket.send(Uint8Array.of(streamByte.stdinEof));
   }
 
-  /** A ping whose answer tells that the server has read the input before it; one at a time. Without pings what was sent long ago is taken for read: too little to go on with is noticed when a connection breaks. */
+  /** A ping whose answer tells that the server has read the input before it; one at a time. */
   #ask(socket: Socket): void {
-    if (socket.ping === undefined) return this.#log.confirm(this.#log.sentBytes - unconfirmableBytes);
     if (this.#asking || !this.#session.counted()) return;
     this.#asking = true;
     socket.ping(String(this.#log.sentBytes));

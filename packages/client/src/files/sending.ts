@@ -1,8 +1,5 @@
 import { linkedController, timeoutError } from '../deadline.ts';
-import { ClientError } from '../errors.ts';
 import type { Http } from '../http.ts';
-import { joined } from '../joined.ts';
-import type { Transport } from '../transport/transport.ts';
 
 /** A request with a body that is streamed: it may take as long as it likes while bytes move, and then `lifecycleMs` for its answer. Returns the answer's JSON. */
 export async function sendContent(
@@ -30,7 +27,7 @@ export async function sendContent(
     const answer = await http.response(path, {
       method: 'PUT',
       query,
-      content: content instanceof Uint8Array ? content : await bodyOf(content, moved, http.options.transport),
+      content: content instanceof Uint8Array ? content : streamOf(content, moved),
       signal: link.controller.signal,
     });
     const text = await answer.text();
@@ -40,30 +37,6 @@ export async function sendContent(
     clearTimeout(timer);
     link.unlink();
   }
-}
-
-/** Longest content that is gathered, where a platform sends no streams. */
-const maxGatheredBytes = 256 * 2 ** 20;
-
-async function bodyOf(
-  source: AsyncIterable<Uint8Array>,
-  moved: (bytes: number, over: boolean) => void,
-  { streamsRequests }: Transport,
-): Promise<ReadableStream<Uint8Array> | Uint8Array> {
-  if (streamsRequests) return streamOf(source, moved);
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of source) {
-    bytes += piece.length;
-    if (bytes > maxGatheredBytes)
-      throw new ClientError('body_too_large', `more than ${maxGatheredBytes} bytes cannot be sent from here at once`, {
-        hint: 'send a file in parts with `upload`, or from another platform',
-      });
-    pieces.push(piece.slice());
-    moved(piece.length, false);
-  }
-  moved(0, true);
-  return joined(pieces);
 }
 
 /** Read as it is sent: one piece at a time. */

@@ -1,6 +1,5 @@
 import type { FileWatchMessage } from '@sylph/model';
 import { linkedController } from '../deadline.ts';
-import { deferred } from '../deferred.ts';
 import { ClientError } from '../errors.ts';
 import type { Http } from '../http.ts';
 import type { FileChange, FileOptions } from './options.ts';
@@ -19,10 +18,10 @@ export async function watch(
   const link = linkedController([options.signal, signal]);
   const waiting: FileWatchMessage[] = [];
   let ended: unknown;
-  let changed = deferred<void>();
+  let changed = Promise.withResolvers<void>();
   const wake = (): void => {
     changed.resolve();
-    changed = deferred();
+    changed = Promise.withResolvers();
   };
   const socket = await transport.connect({
     url: http.url(`${base}/watch`),
