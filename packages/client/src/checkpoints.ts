@@ -3,6 +3,7 @@ import { ClientError, type ClientErrorCode } from './errors.ts';
 import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
+import { gather } from './streams.ts';
 
 /** Checkpoints of a sprite. */
 export class Checkpoints {
@@ -26,7 +27,7 @@ export class Checkpoints {
     sprite: string,
     options: { comment?: string | undefined } & CallOptions = {},
   ): Promise<{ id: string; lines: StreamLine[] }> {
-    const lines = await Array.fromAsync(this.create(sprite, options));
+    const lines = await gather(this.create(sprite, options));
     const id = createdId(lines);
     if (id === undefined) throw unexpected('the id of a checkpoint');
     return { id, lines };
@@ -50,7 +51,7 @@ export class Checkpoints {
     id: string,
     options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {},
   ): Promise<{ lines: StreamLine[] }> {
-    return { lines: await Array.fromAsync(this.restore(sprite, id, options)) };
+    return { lines: await gather(this.restore(sprite, id, options)) };
   }
 
   /** Newest first; the present is the entry `Current`. */

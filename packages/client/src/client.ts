@@ -14,7 +14,6 @@ import { watchPorts, type PortChange } from './ports/watch.ts';
 import { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
-import { nodeTransport } from './transport/node.ts';
 
 /** Longest output {@link SylphClient.run} takes, bytes. */
 const maxCollectedBytes = 64 * 2 ** 20;
@@ -24,7 +23,7 @@ export type InputSource = Uint8Array | string | AsyncIterable<Uint8Array>;
 
 /**
  * Client of one server. Holds no connection between calls. Everything throws ClientError, or the reason of an aborted signal; every wait has a deadline.
- * Only `transport/` needs Node; the rest is fetch, streams and signals.
+ * It needs fetch, web streams and signals of its platform; sockets are the transport's.
  */
 export class SylphClient {
   readonly sprites: Sprites;
@@ -35,7 +34,7 @@ export class SylphClient {
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
-    this.#http = new Http(resolveOptions(options, nodeTransport));
+    this.#http = new Http(resolveOptions(options));
     this.sprites = new Sprites(this.#http);
     this.checkpoints = new Checkpoints(this.#http);
     this.sessions = new Sessions(this.#http);
@@ -91,14 +90,17 @@ export class SylphClient {
   /** Runs a command to its end over a WebSocket and returns what it said, at most 64 MiB. */
   async run(sprite: string, request: ExecRequest & { input?: InputSource | undefined }): Promise<CommandResult> {
     const { input, ...rest } = request;
-    await using session = await this.exec(sprite, { ...rest, stdin: input !== undefined });
+    const session = await this.exec(sprite, { ...rest, stdin: input !== undefined });
     const feeding = input === undefined ? Promise.resolve() : feed(session, toChunks(input));
     feeding.catch(() => undefined); // A failing source ends the session below; a failing session rejects the collecting.
-    const result = await Promise.race([
-      collect(session, maxCollectedBytes),
-      feeding.then(() => new Promise<never>(() => undefined)),
-    ]);
-    return result;
+    try {
+      return await Promise.race([
+        collect(session, maxCollectedBytes),
+        feeding.then(() => new Promise<never>(() => undefined)),
+      ]);
+    } finally {
+      await session.close();
+    }
   }
 
   /** Starts a command over HTTP POST. The request is sent when `output` is first read. */

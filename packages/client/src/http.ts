@@ -2,6 +2,7 @@ import { ClientError, connectionFailed, errorFromAnswer } from './errors.ts';
 import { linkedController, timeoutError, withDeadline } from './deadline.ts';
 import { readLines } from './ndjson.ts';
 import type { ResolvedOptions } from './options.ts';
+import { chunksOf } from './streams.ts';
 
 /** A request to the server. */
 export interface RequestOptions {
@@ -148,7 +149,7 @@ async function readBounded(response: Response, maxBytes: number, baseUrl: string
   let text = '';
   let bytes = 0;
   try {
-    for await (const chunk of response.body) {
+    for await (const chunk of chunksOf(response.body)) {
       bytes += chunk.byteLength;
       if (bytes > maxBytes) throw new ClientError('protocol', `the server's answer is longer than ${maxBytes} bytes`);
       text += decoder.decode(chunk, { stream: true });

@@ -1,4 +1,5 @@
-export { SylphClient, type InputSource } from './client.ts';
+export { SylphClient } from './node/client.ts';
+export type { InputSource } from './client.ts';
 export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
 export type { JobOutput, JobRequest } from './jobs.ts';
 export type { ServiceRequest, WindowOptions } from './services.ts';

@@ -1,5 +1,6 @@
 import { ClientError } from './errors.ts';
 import { parseObject } from './json.ts';
+import { chunksOf } from './streams.ts';
 
 /** Longest line, characters. */
 const maxLineLength = 2 ** 20;
@@ -12,7 +13,7 @@ export async function* readLines(
   if (response.body === null) return;
   const decoder = new TextDecoder();
   let rest = '';
-  for await (const chunk of watched(response.body, watch)) {
+  for await (const chunk of watched(chunksOf(response.body), watch)) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > maxLineLength) throw new ClientError('protocol', 'the server sent a line without end');

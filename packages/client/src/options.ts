@@ -1,5 +1,6 @@
 import { ClientError } from './errors.ts';
 import type { Transport } from './transport/transport.ts';
+import { webTransport } from './transport/web.ts';
 
 /** Deadlines, milliseconds. */
 export interface Timeouts {
@@ -41,7 +42,7 @@ export interface ClientOptions {
   resumeAttempts?: number | undefined;
   /** Extra `User-Agent`. */
   userAgent?: string | undefined;
-  /** Sockets; default: Node's. */
+  /** Sockets; default: those of the platform. */
   transport?: Transport | undefined;
 }
 
@@ -58,7 +59,7 @@ export interface ResolvedOptions {
 }
 
 /** Fills the defaults in. Throws `invalid_request` for an address that is none. */
-export function resolveOptions(options: ClientOptions, transport: Transport): ResolvedOptions {
+export function resolveOptions(options: ClientOptions): ResolvedOptions {
   return {
     baseUrl: parseBaseUrl(options.baseUrl),
     headers: {
@@ -69,7 +70,7 @@ export function resolveOptions(options: ClientOptions, transport: Transport): Re
     signal: options.signal,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     resumeAttempts: options.resumeAttempts ?? 15,
-    transport: options.transport ?? transport,
+    transport: options.transport ?? webTransport(),
   };
 }
 

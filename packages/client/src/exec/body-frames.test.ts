@@ -3,7 +3,14 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { ClientError, SylphClient } from '../index.ts';
 import { FakeServer } from '../testing/index.ts';
-import { decodeBodyFrame } from './body-frames.ts';
+import {
+  execFramesType as modelFramesType,
+  encodeFrame,
+  execFrameType,
+  streamByte as modelStreamByte,
+} from '@sylph/model';
+import { BodyFrames, decodeBodyFrame, execFramesType } from './body-frames.ts';
+import { streamByte } from './frames.ts';
 
 let server: FakeServer;
 let client: SylphClient;
@@ -24,6 +31,27 @@ test('frames come out whole however they are torn', async () => {
   await assert.rejects(client.runHttp('one', { cmd: ['sh', '-c', 'exit 99'] }), { code: 'session_lost' });
 });
 
+test('frames are those of the model, in any division', () => {
+  assert.equal(execFramesType, modelFramesType);
+  assert.deepEqual({ ...streamByte, ...execFrameType }, modelStreamByte);
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 300 })),
+      fc.integer({ min: 1, max: 400 }),
+      (payloads, sizeBytes) => {
+        const all = Buffer.concat(payloads.map((payload) => encodeFrame(execFrameType.stdout, payload)));
+        const reader = new BodyFrames();
+        const seen: Uint8Array[] = [];
+        for (let at = 0; at < all.length; at += sizeBytes)
+          for (const frame of reader.push(all.subarray(at, at + sizeBytes)))
+            seen.push(frame.type === 'output' ? Uint8Array.from(frame.chunk.bytes) : Uint8Array.of(255));
+        assert.deepEqual(seen, payloads);
+      },
+    ),
+  );
+  assert.throws(() => [...new BodyFrames().push(Uint8Array.of(1, 0, 2, 0, 0))], { code: 'protocol' });
+});
+
 test('any frame is read or refused', () => {
   fc.assert(
     fc.property(
@@ -34,7 +62,7 @@ test('any frame is read or refused', () => {
       ),
       (type, payload) => {
         try {
-          decodeBodyFrame({ type, payload: Buffer.from(payload) });
+          decodeBodyFrame(type, payload);
         } catch (thrown) {
           assert.ok(thrown instanceof ClientError);
         }

@@ -1,7 +1,8 @@
-import { execFramesType } from '@sylph/model';
 import { ClientError } from '../errors.ts';
+import { deferred, type Deferred } from '../deferred.ts';
 import { linkedController } from '../deadline.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { execFramesType } from './body-frames.ts';
 import type { OutputChunk } from './frames.ts';
 import type { ExecExit } from './session.ts';
 
@@ -17,7 +18,7 @@ export function httpExec(
   options: ResolvedOptions,
   request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined },
 ): HttpExec {
-  const exit = Promise.withResolvers<ExecExit>();
+  const exit = deferred<ExecExit>();
   exit.promise.catch(() => undefined); // Who reads only the output learns of the failure there.
   return { output: read(options, request, exit), exit: exit.promise };
 }
@@ -25,7 +26,7 @@ export function httpExec(
 async function* read(
   options: ResolvedOptions,
   request: { url: URL; body: AsyncIterable<Uint8Array> | undefined; signal: AbortSignal | undefined },
-  exit: PromiseWithResolvers<ExecExit>,
+  exit: Deferred<ExecExit>,
 ): AsyncGenerator<OutputChunk, void, undefined> {
   const lost = new ClientError('connection_lost', 'the answer ended before the command did');
   try {
@@ -35,6 +36,7 @@ async function* read(
       const frames = options.transport.postChunked({
         url: request.url,
         headers: { ...options.headers, accept: execFramesType },
+        fetch: options.fetch,
         connectMs,
         answerMs: lifecycleMs,
         body: request.body,

@@ -1,4 +1,5 @@
 import { ClientError } from '../errors.ts';
+import { deferred, type Deferred } from '../deferred.ts';
 import type { Socket } from '../transport/transport.ts';
 import { encodeInput, streamByte } from './frames.ts';
 import { InputLog } from './input-log.ts';
@@ -24,6 +25,9 @@ export interface InputSession {
 /** Input that may be on its way unconfirmed before `write` waits. */
 const windowBytes = 2 ** 20;
 
+/** Input that may be on its way where no connection confirms any: more than sockets and systems hold. */
+const unconfirmableBytes = 16 * 2 ** 20;
+
 /** A session's input over as many connections as it takes. What a broken one may have lost is sent again, where the server tells how much it has. */
 export class ResumableInput implements ExecInput {
   readonly #session: InputSession;
@@ -38,7 +42,7 @@ export class ResumableInput implements ExecInput {
   /** The session is over. */
   #closed = false;
   /** Settles with the next confirmation. */
-  #confirmed: PromiseWithResolvers<void> = Promise.withResolvers();
+  #confirmed: Deferred<void> = deferred();
 
   constructor(session: InputSession) {
     this.#session = session;
@@ -52,7 +56,12 @@ export class ResumableInput implements ExecInput {
     for (const message of encodeInput(bytes, this.#session.tty())) ready = socket.send(message);
     this.#ask(socket);
     await ready;
-    while (this.#session.counted() && !this.#closed && this.#log.unconfirmedBytes > windowBytes)
+    while (
+      socket.ping !== undefined &&
+      this.#session.counted() &&
+      !this.#closed &&
+      this.#log.unconfirmedBytes > windowBytes
+    )
       await this.#confirmed.promise;
   }
 
@@ -85,7 +94,7 @@ export class ResumableInput implements ExecInput {
     this.#asking = false;
     this.#log.confirm(bytes);
     this.#confirmed.resolve();
-    this.#confirmed = Promise.withResolvers();
+    this.#confirmed = deferred();
     if (this.#log.unconfirmedBytes > 0 && this.#socket !== undefined) this.#ask(this.#socket);
   }
 
@@ -113,8 +122,9 @@ export class ResumableInput implements ExecInput {
     if (this.#ended && !tty) void socket.send(Uint8Array.of(streamByte.stdinEof));
   }
 
-  /** A ping whose answer tells that the server has read the input before it; one at a time. */
+  /** A ping whose answer tells that the server has read the input before it; one at a time. Without pings what was sent long ago is taken for read: too little to go on with is noticed when a connection breaks. */
   #ask(socket: Socket): void {
+    if (socket.ping === undefined) return this.#log.confirm(this.#log.sentBytes - unconfirmableBytes);
     if (this.#asking || !this.#session.counted()) return;
     this.#asking = true;
     socket.ping(String(this.#log.sentBytes));

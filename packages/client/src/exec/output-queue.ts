@@ -1,3 +1,4 @@
+import { deferred, type Deferred } from '../deferred.ts';
 import type { OutputChunk } from './frames.ts';
 
 /** Bytes that may wait for the reader before the socket is paused, and where it goes on. */
@@ -12,15 +13,30 @@ export class OutputQueue<Chunk extends { bytes: Uint8Array } = OutputChunk> impl
   #ended = false;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
-  readonly #flow: { pause(): void; resume(): void };
+  #flow: Deferred<void> | undefined;
+  readonly #source: { pause(): void; resume(): void };
 
-  constructor(flow: { pause(): void; resume(): void }) {
-    this.#flow = flow;
+  constructor(source: { pause(): void; resume(): void }) {
+    this.#source = source;
   }
 
   /** Whether the socket should be paused now; asked again after a reconnect. */
   get paused(): boolean {
     return this.#paused;
+  }
+
+  /** Resolves when it is not paused, or with the end; rejects with the signal's reason. */
+  async flowing(signal: AbortSignal): Promise<void> {
+    if (!this.#paused || this.#ended) return;
+    const flow = (this.#flow ??= deferred());
+    const abort = (): void => flow.reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      await flow.promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
   }
 
   push(chunk: Chunk): void {
@@ -29,7 +45,7 @@ export class OutputQueue<Chunk extends { bytes: Uint8Array } = OutputChunk> impl
     this.#bytes += chunk.bytes.length;
     if (!this.#paused && this.#bytes > highWaterBytes) {
       this.#paused = true;
-      this.#flow.pause();
+      this.#source.pause();
     }
     this.#wake?.();
   }
@@ -41,6 +57,7 @@ export class OutputQueue<Chunk extends { bytes: Uint8Array } = OutputChunk> impl
     this.#error =
       error === undefined || error instanceof Error ? error : new Error('the session was aborted', { cause: error });
     this.#wake?.();
+    this.#flow?.resolve();
   }
 
   /** One reader at a time; leaving the loop keeps the rest for the next. */
@@ -51,7 +68,9 @@ export class OutputQueue<Chunk extends { bytes: Uint8Array } = OutputChunk> impl
         this.#bytes -= chunk.bytes.length;
         if (this.#paused && this.#bytes < lowWaterBytes) {
           this.#paused = false;
-          this.#flow.resume();
+          this.#source.resume();
+          this.#flow?.resolve();
+          this.#flow = undefined;
         }
         yield chunk;
       } else if (this.#ended) {

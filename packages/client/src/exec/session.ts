@@ -1,7 +1,8 @@
 import { ClientError, rootReason } from '../errors.ts';
+import { deferred, type Deferred } from '../deferred.ts';
 import { delay, linkedController, timeoutError } from '../deadline.ts';
 import type { ResolvedOptions } from '../options.ts';
-import type { Socket } from '../transport/transport.ts';
+import { overflowCode, type Socket } from '../transport/transport.ts';
 import { decodeFrame, type OutputChunk } from './frames.ts';
 import { ResumableInput, type ExecInput } from './input.ts';
 import { Keepalive } from './keepalive.ts';
@@ -76,8 +77,8 @@ export class ExecSession implements AsyncDisposable {
   #ended = false;
   #size: TerminalSize | undefined;
   /** Settles when the session has a connection again, or has ended. */
-  #connected: PromiseWithResolvers<void> = Promise.withResolvers();
-  readonly #exit: PromiseWithResolvers<ExecExit> = Promise.withResolvers();
+  #connected: Deferred<void> = deferred();
+  readonly #exit: Deferred<ExecExit> = deferred();
 
   private constructor(start: SessionStart) {
     this.#start = start;
@@ -151,14 +152,19 @@ export class ExecSession implements AsyncDisposable {
     this.#fail(new ClientError('connection_lost', `detached from session ${this.id}`));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Leaves, as {@link detach} does, and resolves when that is done. */
+  async close(): Promise<void> {
     this.detach();
     await this.exit.catch(() => undefined); // Detaching is not a failure of the caller.
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #connect(url: URL): Promise<void> {
     const { options } = this.#start;
-    const greeted = Promise.withResolvers<SessionInfo | undefined>();
+    const greeted = deferred<SessionInfo | undefined>();
     greeted.promise.catch(() => undefined); // Awaited below, unless connecting itself fails.
     let socket: Socket | undefined;
     socket = await options.transport.connect({
@@ -210,7 +216,7 @@ export class ExecSession implements AsyncDisposable {
     if (this.#queue.paused) socket.pause();
     this.#keepalive = new Keepalive({
       stallMs: this.#start.options.timeouts.execStallMs,
-      ping: () => socket.ping(''),
+      ping: () => socket.ping?.(''),
       listening: () => !this.#queue.paused,
       dead: () => socket.terminate(),
     });
@@ -297,22 +303,24 @@ export class ExecSession implements AsyncDisposable {
     this.#keepalive?.stop();
     this.#socket = undefined;
     this.#input.disconnect();
-    this.#connected = Promise.withResolvers();
+    this.#connected = deferred();
     this.#connected.promise.catch(() => undefined);
     const reason = `the connection broke (${end.code}${end.reason === '' ? '' : `: ${end.reason}`})${this.#complaint === undefined ? '' : `: ${this.#complaint}`}`;
     // Servers of this protocol that keep no offsets tell a terminal's exit by the close code alone.
     if (!this.#resumable && this.#tty && end.code === 1000) return this.#succeed(0);
     if (!this.#resumable && this.#tty && end.code >= 4000) return this.#succeed(1);
-    this.#resume(reason).catch((thrown: unknown) => this.#fail(thrown));
+    this.#resume(reason, end.code === overflowCode).catch((thrown: unknown) => this.#fail(thrown));
   }
 
-  async #resume(reason: string): Promise<void> {
+  async #resume(reason: string, overflown: boolean): Promise<void> {
     const { options, resumeUrl, watch } = this.#start;
     const attempts = this.#resumable && this.#offset !== undefined && this.id !== '' ? options.resumeAttempts : 0;
     let last: unknown = new ClientError('connection_lost', `${reason} before the command ended`, {
       hint: this.id === '' ? undefined : `it may still run: sylph sessions attach ${this.id}`,
       retryable: true,
     });
+    // What has come is to be read first: the connection was ended because nobody did.
+    if (overflown && attempts > 0) await this.#queue.flowing(this.#life.controller.signal);
     for (let attempt = 1; attempt <= attempts; attempt++) {
       watch.onConnection?.({ type: 'lost', reason: attempt === 1 ? reason : rootReason(last), attempt });
       await delay(Math.min(reconnectFirstMs * 2 ** (attempt - 1), reconnectLongestMs), this.#life.controller.signal);

@@ -1,6 +1,7 @@
 import { delay, linkedController, timeoutError } from '../deadline.ts';
 import { ClientError } from '../errors.ts';
 import type { Http } from '../http.ts';
+import { chunksOf } from '../streams.ts';
 import { queryOf, type FileOptions } from './options.ts';
 
 /** A file on its way. */
@@ -45,7 +46,7 @@ export async function download(
       sizeBytes: length === null ? undefined : Number(length) + (answer.status === 206 ? offset : 0),
       mode: parseInt(answer.headers.get('x-file-mode') ?? '644', 8),
       mtimeMs: Number(answer.headers.get('x-file-mtime') ?? NaN),
-      body: answer.body ?? emptyBody(),
+      body: answer.body === null ? emptyBody() : chunksOf(answer.body),
     };
   };
   const first = await open(begin).catch((error: unknown) => {

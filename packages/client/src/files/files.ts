@@ -11,6 +11,7 @@ import { segment, type Http } from '../http.ts';
 import { isObject } from '../json.ts';
 import { joinBytes } from '../join-bytes.ts';
 import { unexpected } from '../sprites.ts';
+import { gather } from '../streams.ts';
 import { download, type FileDownload } from './download.ts';
 import {
   modeText,
@@ -51,7 +52,7 @@ export class SpriteFiles {
   /** A whole file; of any size, so mind the memory. */
   async readBytes(path: string, options: FileOptions = {}): Promise<Uint8Array> {
     const { bytes } = await this.read(path, options);
-    return joinBytes(await Array.fromAsync(bytes));
+    return joinBytes(await gather(bytes));
   }
 
   async readText(path: string, options: FileOptions = {}): Promise<string> {

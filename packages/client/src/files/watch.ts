@@ -1,5 +1,6 @@
 import type { FileWatchMessage } from '@sylph/model';
 import { linkedController } from '../deadline.ts';
+import { deferred } from '../deferred.ts';
 import { ClientError } from '../errors.ts';
 import type { Http } from '../http.ts';
 import type { FileChange, FileOptions } from './options.ts';
@@ -18,10 +19,10 @@ export async function watch(
   const link = linkedController([options.signal, signal]);
   const waiting: FileWatchMessage[] = [];
   let ended: unknown;
-  let changed = Promise.withResolvers<void>();
+  let changed = deferred<void>();
   const wake = (): void => {
     changed.resolve();
-    changed = Promise.withResolvers();
+    changed = deferred();
   };
   const socket = await transport.connect({
     url: http.url(`${base}/watch`),

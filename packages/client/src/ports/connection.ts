@@ -1,4 +1,5 @@
 import { timeoutError } from '../deadline.ts';
+import { deferred } from '../deferred.ts';
 import { ClientError } from '../errors.ts';
 import { parseObject } from '../json.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -39,7 +40,7 @@ export class PortConnection implements AsyncDisposable {
   ): Promise<PortConnection> {
     const socket = await PortSocket.open(options, url, signal);
     const { connectMs } = options.timeouts;
-    const late = Promise.withResolvers<never>();
+    const late = deferred<never>();
     const timer = setTimeout(() => late.reject(timeoutError('the port', connectMs)), connectMs);
     try {
       await socket.send(JSON.stringify({ host: target.host ?? 'localhost', port: target.port }));

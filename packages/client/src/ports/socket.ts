@@ -1,4 +1,5 @@
 import { linkedController } from '../deadline.ts';
+import { deferred } from '../deferred.ts';
 import { ClientError } from '../errors.ts';
 import { OutputQueue } from '../exec/output-queue.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -17,7 +18,7 @@ export class PortSocket {
   #socket: Socket | undefined;
   #over = false;
   readonly #pongs = new Map<string, () => void>();
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #closed = deferred<void>();
 
   private constructor(link: ReturnType<typeof linkedController>) {
     this.#link = link;
@@ -67,10 +68,11 @@ export class PortSocket {
 
   /** Resolves when the server has read everything sent so far, or the socket is over. */
   async flushed(): Promise<void> {
-    if (this.#over) return;
-    const heard = Promise.withResolvers<void>();
+    // Without pings the platform's own close waits until everything is out.
+    if (this.#over || this.#socket?.ping === undefined) return;
+    const heard = deferred<void>();
     this.#pongs.set('flushed', heard.resolve);
-    this.#socket?.ping('flushed');
+    this.#socket.ping('flushed');
     await Promise.race([heard.promise, this.#closed.promise]);
   }
 

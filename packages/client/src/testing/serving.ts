@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { SylphClient } from '../client.ts';
+import { SylphClient } from '../node/client.ts';
 import type { ClientOptions } from '../options.ts';
 
 /** A server that answers as `answer` says, and a client of it with these options. */

@@ -1,11 +1,10 @@
-import { execFramesType, FrameDecoder } from '@sylph/model';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import { timeoutError, withDeadline } from '../deadline.ts';
 import { ClientError, connectionFailed, errorFromAnswer } from '../errors.ts';
 import { decodeFrame, type ExecFrame } from '../exec/frames.ts';
-import { decodeBodyFrame } from '../exec/body-frames.ts';
+import { BodyFrames, execFramesType } from '../exec/body-frames.ts';
 import { ChunkParser } from './chunk-parser.ts';
 import type { ChunkedOptions } from './transport.ts';
 
@@ -92,7 +91,7 @@ async function send(socket: Socket, body: AsyncIterable<Uint8Array>): Promise<vo
 async function* answer(socket: Socket, answered: () => void): AsyncGenerator<ExecFrame, void, undefined> {
   const parser = new ChunkParser();
   let status = 0;
-  let decoder: FrameDecoder | undefined;
+  let frames: BodyFrames | undefined;
   let refusal = '';
   for await (const bytes of socket as AsyncIterable<Uint8Array>) {
     for (const part of parser.push(bytes)) {
@@ -100,10 +99,9 @@ async function* answer(socket: Socket, answered: () => void): AsyncGenerator<Exe
         answered();
         status = part.status;
         // Servers of old know no frames of this kind; one chunk is then one frame.
-        if (part.headers.get('content-type')?.startsWith(execFramesType) === true) decoder = new FrameDecoder();
-      } else if (part.type === 'chunk' && status === 200 && decoder !== undefined) {
-        for (const frame of decoder.push(Buffer.from(part.bytes))) yield decodeBodyFrame(frame);
-      } else if (part.type === 'chunk' && status === 200) yield decodeFrame(part.bytes);
+        if (part.headers.get('content-type')?.startsWith(execFramesType) === true) frames = new BodyFrames();
+      } else if (part.type === 'chunk' && status === 200 && frames !== undefined) yield* frames.push(part.bytes);
+      else if (part.type === 'chunk' && status === 200) yield decodeFrame(part.bytes);
       else if (part.type === 'chunk') refusal += Buffer.from(part.bytes).toString('utf8');
     }
     if (parser.complete && status === 200) return;

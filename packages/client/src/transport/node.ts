@@ -16,7 +16,7 @@ const keepAliveMs = 15_000;
 const maxRefusalBytes = 64 * 1024;
 
 /** Sockets of Node: unlike the browsers' they send headers, can be paused, and show why an upgrade was refused. */
-export const nodeTransport: Transport = { connect, postChunked };
+export const nodeTransport: Transport = { streamsRequests: true, connect, postChunked };
 
 async function connect(options: ConnectOptions): Promise<Socket> {
   // Loaded by those who need it: most commands are plain requests.
