@@ -8,6 +8,9 @@ import * as z from 'zod';
 /** Root of the installation: where images/ specs and, after set-up, .cache/guest lie. */
 const installation = path.resolve(import.meta.dirname, '../../..');
 
+/** Configuration file that is read where it exists and no other is named. */
+export const defaultConfigFile = '/etc/sylph/sylphd.toml';
+
 const listenAddress = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'is HOST:PORT, such as 127.0.0.1:7777');
 const wholeNumber = z.coerce.number().int();
 
@@ -100,10 +103,12 @@ export type PartialConfig = { [Name in SettingName]?: unknown };
 /** Resolves the configuration: command line over environment over file over defaults. The one reader of `process.env`. Throws `invalid_request` naming the source of what does not fit. */
 export function resolveConfig(
   flags: PartialConfig,
-  options: { configFile?: string | undefined; environment?: NodeJS.ProcessEnv },
+  options: { configFile?: string | undefined; environment?: NodeJS.ProcessEnv; defaultFile?: string },
 ): Config {
   const environment = options.environment ?? process.env;
-  const file = readFile(options.configFile ?? environment['SYLPH_CONFIG']);
+  const defaultFile = options.defaultFile ?? defaultConfigFile;
+  const named = options.configFile ?? environment['SYLPH_CONFIG'];
+  const file = readFile(named ?? (fs.existsSync(defaultFile) ? defaultFile : undefined));
   const config: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(settings)) {
     const variable = `SYLPH_${name.toUpperCase().replaceAll('-', '_')}`;

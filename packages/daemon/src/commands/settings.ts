@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { resolveConfig, settings, type Config, type PartialConfig, type SettingName } from '../config.ts';
+import { defaultConfigFile, resolveConfig, settings, type Config, type PartialConfig, type SettingName } from '../config.ts';
 
 /** Settings only `serve` needs; the rest make sense to every command. */
 const shared: readonly SettingName[] = ['data-dir', 'guest-dir', 'image-cache', 'image-specs', 'accel'];
@@ -12,7 +12,7 @@ export function addSettings(command: Command): void {
     if (name === 'failpoints') option.hideHelp();
     command.addOption(option);
   }
-  command.option('--config <file>', 'configuration file, TOML');
+  command.option('--config <file>', `configuration file, TOML (default: ${defaultConfigFile} where it exists)`);
 }
 
 /** The configuration a command was called with. */
