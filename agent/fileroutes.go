@@ -48,7 +48,7 @@ func (s *api) files(w http.ResponseWriter, r *http.Request, name string) {
 	case "POST watch":
 		err = watchFiles(w, r)
 	default:
-		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+		noSuchPath(w)
 	}
 	if err != nil {
 		writeFileFailure(w, fileFail(err, name, ""))

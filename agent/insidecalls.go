@@ -59,7 +59,7 @@ type callReader struct {
 
 func newCallDesk() *callDesk {
 	d := &callDesk{open: map[string]*insideCall{}}
-	d.tasks.changed = d.tell
+	d.tasks.byName, d.tasks.changed = map[string]*insideTask{}, d.tell
 	return d
 }
 

@@ -114,11 +114,11 @@ func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/services" && r.Method != http.MethodGet:
 		wrongMethod(w)
 	default:
-		if rest, ok := strings.CutPrefix(path, "/v1/services"); ok && (rest == "" || rest[0] == '/') {
+		if rest, ok := cutPath(path, "/v1/services"); ok {
 			a.services.serve(w, r, rest)
 			return
 		}
-		if rest, ok := strings.CutPrefix(path, "/v1/tasks"); ok && (rest == "" || rest[0] == '/') {
+		if rest, ok := cutPath(path, "/v1/tasks"); ok {
 			a.calls.tasks.serve(w, r, strings.TrimPrefix(rest, "/"))
 			return
 		}
@@ -158,7 +158,7 @@ func (a *insideAPI) forward(w http.ResponseWriter, r *http.Request) {
 	case known && pattern != "/v1/checkpoints/{}":
 		wrongMethod(w)
 	default: // removing a checkpoint is not for the inside
-		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+		noSuchPath(w)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -29,11 +30,10 @@ type taskView struct {
 }
 
 const (
-	maxTasks     = 100
-	maxTaskName  = 63
-	maxTaskTime  = time.Hour
-	minTaskTime  = time.Millisecond
-	taskNameText = "the name of a task must be 1 to 63 lower-case letters, digits or dashes"
+	maxTasks    = 100
+	maxTaskName = 63
+	maxTaskTime = time.Hour
+	minTaskTime = time.Millisecond
 )
 
 // held is how long tasks hold the sprite awake from now on, in whole seconds upwards; 0: there are none.
@@ -96,55 +96,62 @@ func (b *taskBook) withTask(w http.ResponseWriter, name string, remove bool) {
 
 // put makes a task, or with PUT also replaces one.
 func (b *taskBook) put(w http.ResponseWriter, r *http.Request, name string) {
-	var request struct {
-		Name   string          `json:"name"`
-		Expire json.RawMessage `json:"expire"`
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequestBytes)).Decode(&request); err != nil {
-		writeError(w, http.StatusBadRequest, invalid("body is not valid: %v", err))
-		return
-	}
-	if name == "" {
-		name = request.Name
-	}
-	if !validTaskName(name) {
-		writeError(w, http.StatusBadRequest, invalid(taskNameText))
-		return
-	}
-	life, err := taskLife(request.Expire)
+	name, life, err := readTask(r.Body, name)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, invalid("%v", err))
 		return
 	}
+	task, bad := b.keep(name, life, r.Method == http.MethodPut)
+	if bad != nil {
+		writeError(w, http.StatusConflict, bad)
+		return
+	}
+	b.changed()
+	status := http.StatusOK
+	if r.Method == http.MethodPost {
+		status = http.StatusCreated
+	}
+	writeJSON(w, status, task.view(name))
+}
+
+// readTask reads a request; its name is that of the path, if that has one.
+func readTask(body io.Reader, inPath string) (name string, life time.Duration, err error) {
+	var request struct {
+		Name   string          `json:"name"`
+		Expire json.RawMessage `json:"expire"`
+	}
+	if err := json.NewDecoder(io.LimitReader(body, maxRequestBytes)).Decode(&request); err != nil {
+		return "", 0, fmt.Errorf("body is not valid: %w", err)
+	}
+	name = inPath
+	if name == "" {
+		name = request.Name
+	}
+	if !validTaskName(name) {
+		return "", 0, fmt.Errorf("the name of a task must be 1 to %d lower-case letters, digits or dashes", maxTaskName)
+	}
+	life, err = taskLife(request.Expire)
+	return name, life, err
+}
+
+// keep makes a task, or gives one that lives a new end if replace allows it. A task that is in the book never changes: a new one takes its place.
+func (b *taskBook) keep(name string, life time.Duration, replace bool) (*insideTask, *failure) {
+	now := time.Now()
+	task := &insideTask{started: now, expires: now.Add(life)}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.prune()
 	before := b.byName[name]
-	full := before == nil && len(b.byName) >= maxTasks
-	taken := before != nil && r.Method == http.MethodPost
-	task := &insideTask{started: time.Now(), expires: time.Now().Add(life)}
-	if before != nil {
-		task.started = before.started
-	}
-	if !full && !taken {
-		if b.byName == nil {
-			b.byName = map[string]*insideTask{}
-		}
-		b.byName[name] = task
-	}
-	b.mu.Unlock()
 	switch {
-	case taken:
-		writeError(w, http.StatusConflict, &failure{Text: "there is a task " + name + " already", Code: "EEXIST"})
-	case full:
-		writeError(w, http.StatusConflict, &failure{Text: "there are too many tasks", Code: "EDQUOT"})
-	default:
-		b.changed()
-		status := http.StatusOK
-		if r.Method == http.MethodPost {
-			status = http.StatusCreated
-		}
-		writeJSON(w, status, task.view(name))
+	case before != nil && !replace:
+		return nil, &failure{Text: "there is a task " + name + " already", Code: "EEXIST"}
+	case before != nil:
+		task.started = before.started
+	case len(b.byName) >= maxTasks:
+		return nil, &failure{Text: "there are too many tasks", Code: "EDQUOT"}
 	}
+	b.byName[name] = task
+	return task, nil
 }
 
 // prune forgets what has expired. The caller holds the lock.

@@ -13,7 +13,7 @@ import (
 // maxRequestBytes bounds a JSON request body.
 const maxRequestBytes = 4 << 10
 
-// api answers the data port. Paths are matched by hand: the standard multiplexer is much cold code for nine routes.
+// api answers the data port. Paths are matched by hand: the standard multiplexer is much cold code on the way to a first command.
 type api struct {
 	table    *table
 	tunnels  tunnels
@@ -38,49 +38,60 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			wrongMethod(w)
 		}
-	case "/v1/ports/watch":
+	case "/v1/ping", "/v1/ports/watch", "/v1/stats":
 		if r.Method != http.MethodGet {
 			wrongMethod(w)
 			return
 		}
-		s.ports.serve(w, r, s.table)
+		s.get(w, r, path)
+	default:
+		s.below(w, r, path)
+	}
+}
+
+// get answers paths that are only read.
+func (s *api) get(w http.ResponseWriter, r *http.Request, path string) {
+	switch path {
 	case "/v1/ping":
-		if r.Method != http.MethodGet {
-			wrongMethod(w)
-			return
-		}
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "pong") // a host that is gone needs no answer
+	case "/v1/ports/watch":
+		s.ports.serve(w, r, s.table)
 	case "/v1/stats":
-		if r.Method != http.MethodGet {
-			wrongMethod(w)
-			return
-		}
 		writeJSON(w, http.StatusOK, readStats(s.table))
-	default:
-		if rest, ok := strings.CutPrefix(path, "/v1/processes/"); ok {
-			id, action, _ := strings.Cut(rest, "/")
-			s.process(w, r, id, action)
-			return
-		}
-		if rest, ok := strings.CutPrefix(path, "/v1/services"); ok && (rest == "" || rest[0] == '/') {
-			s.services.serve(w, r, rest)
-			return
-		}
-		if path == "/v1/calls" && r.Method == http.MethodGet {
-			s.calls.listen(w, r)
-			return
-		}
-		if id, ok := strings.CutPrefix(path, "/v1/calls/"); ok && r.Method == http.MethodPost {
-			s.calls.answer(w, r, id)
-			return
-		}
-		if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {
-			s.files(w, r, name)
-			return
-		}
-		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
 	}
+}
+
+// below answers what has its names in its path.
+func (s *api) below(w http.ResponseWriter, r *http.Request, path string) {
+	if rest, ok := strings.CutPrefix(path, "/v1/processes/"); ok {
+		id, action, _ := strings.Cut(rest, "/")
+		s.process(w, r, id, action)
+		return
+	}
+	if rest, ok := cutPath(path, "/v1/services"); ok {
+		s.services.serve(w, r, rest)
+		return
+	}
+	if path == "/v1/calls" && r.Method == http.MethodGet {
+		s.calls.listen(w, r)
+		return
+	}
+	if id, ok := strings.CutPrefix(path, "/v1/calls/"); ok && r.Method == http.MethodPost {
+		s.calls.answer(w, r, id)
+		return
+	}
+	if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {
+		s.files(w, r, name)
+		return
+	}
+	noSuchPath(w)
+}
+
+// cutPath returns what of a path lies below another, with its slash; ok: it is that path, or below it.
+func cutPath(path, above string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, above)
+	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
 // process answers below /v1/processes/{id}.
@@ -95,7 +106,7 @@ func (s *api) process(w http.ResponseWriter, r *http.Request, id, action string)
 	case "signal":
 		handle = s.signal
 	default:
-		writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+		noSuchPath(w)
 		return
 	}
 	if r.Method != method {
@@ -207,6 +218,10 @@ func (s *api) remove(w http.ResponseWriter, _ *http.Request, p *process) {
 
 func wrongMethod(w http.ResponseWriter) {
 	writeError(w, http.StatusMethodNotAllowed, invalid("wrong method for this path"))
+}
+
+func noSuchPath(w http.ResponseWriter) {
+	writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
 }
 
 func writeError(w http.ResponseWriter, status int, bad *failure) { writeJSON(w, status, bad) }

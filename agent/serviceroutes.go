@@ -55,7 +55,7 @@ func (s *services) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		case "", "start", "stop", "restart", "signal", "logs":
 			wrongMethod(w)
 		default:
-			writeError(w, http.StatusNotFound, &failure{Text: "no such path", Code: "ENOENT"})
+			noSuchPath(w)
 		}
 	}
 }

@@ -66,62 +66,83 @@ func (c *insideClient) run(args []string) error {
 }
 
 func (c *insideClient) services(verb string, args []string) error {
-	flags := flag.NewFlagSet("sprite-env", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	text := map[string]*string{}
-	for _, name := range []string{"cmd", "args", "env", "dir", "needs", "http-port", "duration", "timeout", "lines"} {
-		text[name] = flags.String(name, "", "")
-	}
-	quiet := flags.Bool("no-stream", false, "")
-	words := []string{}
-	for rest := args; len(rest) > 0; { // options may stand behind names
-		if err := flags.Parse(rest); err != nil {
-			return fmt.Errorf("%w\n%w", err, errUsage)
-		}
-		if rest = flags.Args(); len(rest) > 0 {
-			words, rest = append(words, rest[0]), rest[1:]
-		}
+	line, err := readServiceLine(args)
+	if err != nil {
+		return err
 	}
 	wanted := map[string]int{"list": 0, "signal": 2}
 	count, known := wanted[verb]
 	if !known {
 		count = 1
 	}
-	if len(words) != count {
+	if len(line.words) != count {
 		return errUsage
-	}
-	query := url.Values{}
-	for _, name := range []string{"duration", "timeout", "lines"} {
-		if *text[name] != "" {
-			query.Set(name, *text[name])
-		}
-	}
-	if *quiet {
-		query.Set("duration", "0s")
 	}
 	path := "/v1/services"
 	if count == 1 {
-		path += "/" + url.PathEscape(words[0])
+		path += "/" + url.PathEscape(line.words[0])
 	}
+	query := "?" + line.query().Encode()
 	switch verb {
 	case "list", "get":
 		return c.send(http.MethodGet, path, nil)
 	case "delete":
 		return c.send(http.MethodDelete, path, nil)
 	case "logs":
-		return c.send(http.MethodGet, path+"/logs?"+query.Encode(), nil)
+		return c.send(http.MethodGet, path+"/logs"+query, nil)
 	case "start", "restart", "stop":
-		return c.send(http.MethodPost, path+"/"+verb+"?"+query.Encode(), nil)
+		return c.send(http.MethodPost, path+"/"+verb+query, nil)
 	case "signal":
-		return c.send(http.MethodPost, path+"/signal", map[string]any{"name": words[0], "signal": words[1]})
+		return c.send(http.MethodPost, path+"/signal", map[string]any{"name": line.words[0], "signal": line.words[1]})
 	case "create":
-		body, err := serviceBody(text)
+		body, err := serviceBody(line.text)
 		if err != nil {
 			return err
 		}
-		return c.send(http.MethodPut, path+"?"+query.Encode(), body)
+		return c.send(http.MethodPut, path+query, body)
 	}
 	return errUsage
+}
+
+// serviceLine is what stands behind the verb of a command about services.
+type serviceLine struct {
+	words []string
+	text  map[string]*string // options, by name
+	quiet bool
+}
+
+// readServiceLine reads names and options, which may stand behind them.
+func readServiceLine(args []string) (*serviceLine, error) {
+	line := &serviceLine{text: map[string]*string{}}
+	flags := flag.NewFlagSet("sprite-env", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for _, name := range []string{"cmd", "args", "env", "dir", "needs", "http-port", "duration", "timeout", "lines"} {
+		line.text[name] = flags.String(name, "", "")
+	}
+	flags.BoolVar(&line.quiet, "no-stream", false, "")
+	for rest := args; len(rest) > 0; {
+		if err := flags.Parse(rest); err != nil {
+			return nil, fmt.Errorf("%w\n%w", err, errUsage)
+		}
+		if rest = flags.Args(); len(rest) > 0 {
+			line.words, rest = append(line.words, rest[0]), rest[1:]
+		}
+	}
+	return line, nil
+}
+
+// query is what the options say about the answer.
+func (l *serviceLine) query() url.Values {
+	query := url.Values{}
+	for _, name := range []string{"duration", "timeout", "lines"} {
+		if *l.text[name] != "" {
+			query.Set(name, *l.text[name])
+		}
+	}
+	if l.quiet {
+		query.Set("duration", "0s")
+	}
+	return query
 }
 
 func (c *insideClient) checkpoints(verb string, args []string) error {
