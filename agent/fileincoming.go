@@ -61,35 +61,20 @@ func (f *incoming) look() error {
 }
 
 // settle gives the file its owner and mode, flushes it and puts it into its place. mode nil: that of the file it replaces, or 0644.
-func (f *incoming) settle(mode *uint32, durable bool) (uint32, error) {
-	var own syscall.Stat_t
-	if err := syscall.Fstat(f.fd, &own); err != nil {
-		return 0, err
-	}
-	final := uint32(0o644)
-	foreign := false
-	if old := f.replaces; old != nil {
-		final = old.Mode & 0o7777
-		if old.Uid != own.Uid || old.Gid != own.Gid {
-			// Who may write a file may not choose its owner; that it stays is the agent's doing. As with any write by others, its special bits go.
-			foreign = true
-			final &^= syscall.S_ISUID | syscall.S_ISGID
-			if err := syscall.Fchown(f.fd, int(old.Uid), int(old.Gid)); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if err := syscall.Fchmod(f.fd, final&0o7777); err != nil {
+func (f *incoming) settle(mode *uint32, durable bool) (final uint32, err error) {
+	final, foreign, err := f.inherit()
+	if err != nil {
 		return 0, err
 	}
 	if mode != nil && *mode != final {
 		final = *mode & 0o7777
 		change := func() error { return syscall.Fchmod(f.fd, final) }
-		if !foreign {
-			if err := change(); err != nil {
-				return 0, err
-			}
-		} else if err := f.actor.do(change); err != nil { // only its owner may
+		if foreign { // only its owner may
+			err = f.actor.do(change)
+		} else {
+			err = change()
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -98,7 +83,7 @@ func (f *incoming) settle(mode *uint32, durable bool) (uint32, error) {
 			return 0, err
 		}
 	}
-	err := f.actor.do(func() error { return syscall.Renameat(f.at.dir, f.beside, f.at.dir, f.at.name) })
+	err = f.actor.do(func() error { return syscall.Renameat(f.at.dir, f.beside, f.at.dir, f.at.name) })
 	if err != nil {
 		return 0, err
 	}
@@ -109,6 +94,27 @@ func (f *incoming) settle(mode *uint32, durable bool) (uint32, error) {
 		}
 	}
 	return final, nil
+}
+
+// inherit gives the file owner and mode of the one it replaces; foreign: the user does not own it any more.
+func (f *incoming) inherit() (mode uint32, foreign bool, err error) {
+	mode = 0o644
+	if old := f.replaces; old != nil {
+		var own syscall.Stat_t
+		if err := syscall.Fstat(f.fd, &own); err != nil {
+			return 0, false, err
+		}
+		mode = old.Mode & 0o7777
+		if old.Uid != own.Uid || old.Gid != own.Gid {
+			// Who may write a file may not choose its owner; that it stays is the agent's doing. As with any write by others, its special bits go.
+			foreign = true
+			mode &^= syscall.S_ISUID | syscall.S_ISGID
+			if err := syscall.Fchown(f.fd, int(old.Uid), int(old.Gid)); err != nil {
+				return 0, false, err
+			}
+		}
+	}
+	return mode, foreign, syscall.Fchmod(f.fd, mode)
 }
 
 // close ends it; one that was not settled is removed unless keep is given.

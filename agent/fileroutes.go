@@ -90,17 +90,18 @@ func (q *fileQuery) number(name string) (value int64, given bool, err error) {
 	return value, true, nil
 }
 
-// mode reads the optional octal mode.
-func (q *fileQuery) mode() (mode uint32, given bool, err error) {
+// mode reads the octal mode; nil: none is given.
+func (q *fileQuery) mode() (*uint32, error) {
 	text := q.values.Get("mode")
 	if text == "" {
-		return 0, false, nil
+		return nil, nil
 	}
 	value, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || value > 0o7777 {
-		return 0, false, refuse("EINVAL", "open", q.path, "mode is not octal")
+		return nil, refuse("EINVAL", "open", q.path, "mode is not octal")
 	}
-	return uint32(value), true, nil
+	mode := uint32(value)
+	return &mode, nil
 }
 
 // readFileRequest parses a JSON body.

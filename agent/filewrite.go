@@ -43,13 +43,9 @@ func writeContent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mode, given, err := query.mode()
+	mode, err := query.mode()
 	if err != nil {
 		return err
-	}
-	wanted := &mode
-	if !given {
-		wanted = nil
 	}
 	part, err := query.upload()
 	if err != nil {
@@ -82,7 +78,7 @@ func writeContent(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, map[string]any{"path": query.path, "sizeBytes": size, "mode": modeText(0o600)})
 		return nil
 	}
-	final, err := file.settle(wanted, true)
+	final, err := file.settle(mode, true)
 	if err != nil {
 		return fileFail(err, "write", query.path)
 	}
