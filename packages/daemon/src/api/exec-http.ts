@@ -9,6 +9,7 @@ import { errorResponses } from './error-answers.ts';
 import { sessionRequest } from './exec-request.ts';
 import { type ExecWriter, execWriterFor } from './exec-writers.ts';
 import type { Place } from './live.ts';
+import { passBodies } from './pass-bodies.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 
@@ -17,13 +18,8 @@ export const httpExecRoutes =
   ({ deps, live }: ApiParts): FastifyPluginAsyncZod =>
   async (app) => {
     const { service } = deps;
-    // The body is the command's input: passed on as it comes, whatever its type and length.
-    app.removeAllContentTypeParsers();
-    app.addContentTypeParser(
-      '*',
-      (_request: unknown, payload: IncomingMessage, done: (error: null, body: IncomingMessage) => void) =>
-        done(null, payload),
-    );
+    // The body is the command's input.
+    passBodies(app);
 
     app.route({
       method: 'POST',

@@ -65,7 +65,10 @@ class Pieces {
 
   constructor(response: ServerResponse, breakSilence: () => void) {
     this.#response = response;
-    this.#silence = setInterval(breakSilence, silenceMs);
+    this.#silence = setInterval(() => {
+      // Who does not read has enough to read.
+      if (!response.writableNeedDrain) breakSilence();
+    }, silenceMs);
     const leave = (): void => {
       clearInterval(this.#silence);
       this.#gone.abort();

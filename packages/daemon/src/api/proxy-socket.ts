@@ -10,6 +10,7 @@ import type { ClientSocket } from './client-socket.ts';
 import { errorResponses, InvalidRequest } from './error-answers.ts';
 import { acceptAwake, type AwakeSocket } from './awake-socket.ts';
 import type { ApiParts } from './parts.ts';
+import { shownFailure } from './shown-failure.ts';
 import { websocketOnly } from './websocket.ts';
 
 /** The first message has to be there by then; it says where to connect. */
@@ -77,7 +78,7 @@ export const proxyRoutes =
         }
       } catch (error) {
         request.log.error({ err: error }, 'proxy socket failed');
-        void client.close(closeCode.broken, 'an internal error; the log of sylphd has it');
+        void client.close(closeCode.broken, shownFailure(error).message);
       }
       await client.closed;
       request.log.info({ target, durationMs: Date.now() - startedAt }, 'proxy socket closed');
@@ -138,8 +139,8 @@ function refusal(error: unknown): { answer: ProxyAnswer & { status: 'error' }; c
   const known =
     error instanceof DOMException && error.name === 'TimeoutError'
       ? new SylphError('timeout', `no message said where to connect within ${requestTimeoutMs / 1000} s`)
-      : SylphError.from(error);
-  const message = known.code === 'internal' ? 'an internal error; the log of sylphd has it' : known.message;
+      : shownFailure(error);
+  const { message } = known;
   const answer = { status: 'error', error: message, message, code: known.code } as const;
   if (error instanceof NoRequest) return { answer, code: closeCode.unsupported };
   if (known.status < 500 || known.code === 'timeout') return { answer, code: closeCode.refused };

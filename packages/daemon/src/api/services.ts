@@ -20,6 +20,7 @@ import { logFailure } from './failure-log.ts';
 import { FlowingAnswer } from './flowing-answer.ts';
 import type { ApiParts } from './parts.ts';
 import { shortened } from './shortened.ts';
+import { shownFailure } from './shown-failure.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 
@@ -247,13 +248,9 @@ export const serviceRoutes =
         for await (const event of told) await answer.write(`${JSON.stringify(event)}\n`, gone);
       } catch (error) {
         if (gone.aborted) return;
-        const failure = SylphError.from(error);
+        const failure = shownFailure(error);
         if (failure.code !== 'agent_failed') logFailure(request.log, error, 'a stream about a service failed');
-        const last: ServiceEvent = {
-          type: 'error',
-          timestamp: Date.now(),
-          data: failure.code === 'internal' ? 'an internal error; the log of sylphd has it' : failure.message,
-        };
+        const last: ServiceEvent = { type: 'error', timestamp: Date.now(), data: failure.message };
         await answer.write(`${JSON.stringify(last)}\n`, gone).catch(() => undefined); // the client has gone: nobody is left to tell
       }
       answer.end();

@@ -11,6 +11,8 @@ import {
 } from '@sylph/model';
 import type { Logger } from 'pino';
 import type * as z from 'zod';
+import { logFailure } from '../api/failure-log.ts';
+import { shownFailure } from '../api/shown-failure.ts';
 
 /** What a guest's program is answered. */
 export interface Answer {
@@ -21,6 +23,7 @@ export interface Answer {
 
 /** What answers are made of. */
 export interface CallDeps {
+  /** Asked for when a guest calls, for the engine is made with what answers. */
   service: () => SpriteService;
   spriteUrl: (name: string, orgSuffix: string) => string;
   version: string;
@@ -55,7 +58,7 @@ export async function answerCall(call: GuestCall, sprite: SpriteView, deps: Call
     case 'POST /v1/checkpoint': {
       const { comment = '' } = parse(createCheckpointRequest.partial(), call.body);
       const made = service.checkpoint(org, row.name, { comment });
-      return { status: 200, contentType: 'application/x-ndjson', body: told(made) };
+      return { status: 200, contentType: 'application/x-ndjson', body: told(made, deps.log) };
     }
     case 'POST /v1/checkpoints/{id}/restore': {
       const known = await service.getCheckpoint(org, row.name, idOf(id));
@@ -76,7 +79,7 @@ export async function answerCall(call: GuestCall, sprite: SpriteView, deps: Call
 }
 
 /** The lines of making a checkpoint. */
-async function* told(made: Promise<Checkpoint>): AsyncGenerator<string, void, undefined> {
+async function* told(made: Promise<Checkpoint>, log: Logger): AsyncGenerator<string, void, undefined> {
   const line = (fields: Omit<StreamLine, 'time'>): string =>
     `${JSON.stringify({ ...fields, time: new Date().toISOString() })}\n`;
   // Told below; until then nobody waits for it.
@@ -87,13 +90,14 @@ async function* told(made: Promise<Checkpoint>): AsyncGenerator<string, void, un
     yield line({ type: 'info', data: `  ID: ${id}` });
     yield line({ type: 'complete', data: `Checkpoint ${id} created successfully` });
   } catch (thrown) {
-    const { code, message } = SylphError.from(thrown);
-    const text = code === 'internal' ? 'an internal error; the log of sylphd has it' : message;
-    yield line({ type: 'error', error: `Failed to create checkpoint: ${text}`, code });
+    logFailure(log, thrown, 'a checkpoint asked for inside failed');
+    const { code, message } = shownFailure(thrown);
+    yield line({ type: 'error', error: `Failed to create checkpoint: ${message}`, code });
   }
 }
 
-function json(status: number, value: unknown): Answer {
+/** An answer of one JSON value. */
+export function json(status: number, value: unknown): Answer {
   return { status, contentType: 'application/json', body: whole(JSON.stringify(value)) };
 }
 

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CallAnswerer, CallingGuest, SpriteService } from '@sylph/engine';
+import type { CallAnswerer, CallingGuest } from '@sylph/engine';
 import { type GuestCall, maxTaskMs, SylphError, toErrorBody } from '@sylph/model';
-import type { Logger } from 'pino';
-import { answerCall, type Answer, type CallDeps } from './answer-call.ts';
+import { logFailure } from '../api/failure-log.ts';
+import { shownFailure } from '../api/shown-failure.ts';
+import { answerCall, json, type Answer, type CallDeps } from './answer-call.ts';
 
 /** Calls of one guest answered at the same time. */
 const maxAtOnce = 8;
@@ -19,10 +20,9 @@ const settleMs = 1_000;
 
 /** Answers what programs of sprites ask over `/.sprite/api.sock`. A call acts on its own sprite only: it names none. */
 export class GuestCallAnswerer implements CallAnswerer {
-  readonly #deps: CallDeps & { log: Logger };
+  readonly #deps: CallDeps;
 
-  /** `service`: asked for when a guest calls, for the engine is made with this. */
-  constructor(deps: { service: () => SpriteService; spriteUrl: CallDeps['spriteUrl']; version: string; log: Logger }) {
+  constructor(deps: CallDeps) {
     this.#deps = deps;
   }
 
@@ -62,12 +62,22 @@ export class GuestCallAnswerer implements CallAnswerer {
   /** Never rejects. */
   async #answer(guest: CallingGuest, call: GuestCall, refused: boolean, signal: AbortSignal): Promise<void> {
     try {
-      const answer = refused ? failed(tooMany()) : await answerCall(call, guest.view(), this.#deps).catch(failed);
+      const answer = refused ? failed(tooMany()) : await this.#answerTo(guest, call);
       const deadline = AbortSignal.timeout(answerDeadlineMs);
       await guest.calls.answer(call, answer, { signal: AbortSignal.any([signal, deadline]) });
     } catch (error) {
       // Who asked hears of the break himself.
       this.#deps.log.debug({ err: error, path: call.path }, 'a call of a guest was not answered');
+    }
+  }
+
+  async #answerTo(guest: CallingGuest, call: GuestCall): Promise<Answer> {
+    try {
+      return await answerCall(call, guest.view(), this.#deps);
+    } catch (error) {
+      if (SylphError.from(error).status >= 500)
+        logFailure(this.#deps.log, error, 'a call of a guest failed', { path: call.path });
+      return failed(error);
     }
   }
 }
@@ -97,12 +107,6 @@ function tooMany(): SylphError {
 }
 
 function failed(thrown: unknown): Answer {
-  const error = SylphError.from(thrown);
-  const shown =
-    error.code === 'internal' ? new SylphError('internal', 'an internal error; the log of sylphd has it') : error;
-  return { status: error.status, contentType: 'application/json', body: once(JSON.stringify(toErrorBody(shown))) };
-}
-
-async function* once(text: string): AsyncGenerator<string, void, undefined> {
-  yield text;
+  const error = shownFailure(thrown);
+  return json(error.status, toErrorBody(error));
 }

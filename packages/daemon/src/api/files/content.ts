@@ -16,11 +16,12 @@ import * as z from 'zod';
 import { FlowingAnswer } from '../flowing-answer.ts';
 import type { Place } from '../live.ts';
 import type { ApiParts } from '../parts.ts';
+import { passBodies } from '../pass-bodies.ts';
 import { nameInPath } from '../sprite-answer.ts';
 import { vanished } from '../vanished.ts';
 import { answerFileErrors, fileErrorResponses } from './failures.ts';
 import { rangeOf } from './range.ts';
-import { bodyOf, dropBody, lengthOf, passBodies, writeTo } from './streams.ts';
+import { bodyOf, dropBody, lengthOf, writeTo } from './streams.ts';
 import { targetOf } from './target.ts';
 
 const tags = ['files'];

@@ -2,26 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestFileError } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FlowingAnswer } from '../flowing-answer.ts';
 
 /** A refused body is read and dropped for so long, so that its sender reads the answer. */
 const drainMs = 10_000;
-
-/** Leaves bodies as they are, whatever their type and length. */
-export function passBodies(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    '*',
-    (_request: unknown, payload: IncomingMessage, done: (error: null, body: IncomingMessage) => void) =>
-      done(null, payload),
-  );
-  app.addHook('onRequest', async (request) => {
-    // Fastify answers 415 to a malformed type before it asks a parser.
-    if (request.raw.headers['content-type'] !== undefined)
-      request.raw.headers['content-type'] = 'application/octet-stream';
-  });
-}
 
 /** Length of a body that says it. */
 export function lengthOf({ headers }: FastifyRequest): number | undefined {

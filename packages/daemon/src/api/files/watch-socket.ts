@@ -8,6 +8,7 @@ import { acceptAwake, type AwakeSocket } from '../awake-socket.ts';
 import type { ClientSocket } from '../client-socket.ts';
 import { errorResponses } from '../error-answers.ts';
 import type { ApiParts } from '../parts.ts';
+import { shownFailure } from '../shown-failure.ts';
 import { websocketOnly } from '../websocket.ts';
 import { targetOf, userOf } from './target.ts';
 
@@ -124,6 +125,6 @@ function messageOf(line: GuestWatchLine, paths: string[]): FileWatchMessage {
 function failed(error: unknown): FileWatchMessage {
   if (error instanceof GuestFileError)
     return { type: 'error', message: error.message, path: error.path, code: error.errno };
-  const { message, code } = SylphError.from(error);
-  return { type: 'error', message: code === 'internal' ? 'an internal error' : message, code };
+  const { message, code } = shownFailure(error);
+  return { type: 'error', message, code };
 }
