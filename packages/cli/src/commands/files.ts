@@ -2,9 +2,10 @@ import { command } from '../command.ts';
 import type { Context } from '../context.ts';
 import { usageError } from '../failure.ts';
 import { edit as editFile } from '../files/edit.ts';
+import type { Copied } from '../files/copying.ts';
 import { parseEndpoint } from '../files/endpoint.ts';
 import { pull as pullFiles } from '../files/pull.ts';
-import { push as pushFiles, type Copied } from '../files/push.ts';
+import { push as pushFiles } from '../files/push.ts';
 import { bytes } from '../output/human.ts';
 import { printable } from '../output/style.ts';
 

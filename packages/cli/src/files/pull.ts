@@ -5,22 +5,21 @@ import { pipeline } from 'node:stream/promises';
 import type { SpriteFiles } from '@sylph/client';
 import { CliError } from '../failure.ts';
 import { bytes as size } from '../output/human.ts';
+import { isDirectory, meansContent, type Copied, type CopyOptions } from './copying.ts';
 import { home } from './endpoint.ts';
-import type { Copied, CopyOptions } from './push.ts';
 
 /** Copies a file or directory of a sprite to this machine, to `dest` or, where that is a directory, into it. */
 export async function pull(files: SpriteFiles, source: string, dest: string, options: CopyOptions): Promise<Copied> {
   const path = { workingDir: home, asRoot: options.asRoot };
   const info = await files.stat(source, path);
   const here = await stat(dest).catch(() => undefined); // not there, or what comes next says why
-  if (info.isDir && !options.recursive)
-    throw new CliError(`${source} is a directory`, { code: 'EISDIR', hint: 'copy it with -r' });
+  if (info.isDir && !options.recursive) throw isDirectory(source);
   if (here === undefined && dest.endsWith('/') && !info.isDir)
     throw new CliError(`${dest} is no directory`, { code: 'ENOENT' });
   if (info.isDir && here !== undefined && !here.isDirectory())
     throw new CliError(`${dest} is no directory`, { code: 'ENOTDIR' });
-  const contentOnly = info.isDir && /(^|\/)\.\/*$/.test(source);
-  const to = here?.isDirectory() === true && !contentOnly ? join(dest, basename(posix.resolve(home, source))) : dest;
+  const inside = here?.isDirectory() === true && !(info.isDir && meansContent(source));
+  const to = inside ? join(dest, basename(posix.resolve(home, source))) : dest;
   return info.isDir ? pullTree(files, source, to, options) : pullFile(files, info, to, options);
 }
 
