@@ -46,6 +46,21 @@ export async function openDataSession(socket: net.Socket): Promise<http2.ClientH
   return session;
 }
 
+/** The head of the answer on a stream. Rejects with `agent_failed` when the stream is closed before; `doing` says what for. */
+export function responseOf(
+  stream: http2.ClientHttp2Stream,
+  doing: string,
+): Promise<http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader> {
+  return new Promise((resolve, reject) => {
+    const broken = (): void => reject(agentFailed(`the data session broke ${doing}`));
+    stream.once('close', broken);
+    stream.once('response', (headers) => {
+      stream.off('close', broken);
+      resolve(headers);
+    });
+  });
+}
+
 /** Opens a stream. Throws `agent_failed` where Node throws: the session is ending, or has no stream numbers left. */
 export function openStream(
   session: http2.ClientHttp2Session,

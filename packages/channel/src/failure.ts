@@ -11,6 +11,13 @@ export function refused(op: string, reply: ControlReply): SylphError {
   return agentFailed(`the guest's agent refused ${op}: ${reply.error ?? reply.code ?? 'no reason given'}`);
 }
 
+/** The guest's agent is of the first days and knows nothing of `what`. */
+export function tooOld(what: string): SylphError {
+  return new SylphError('agent_failed', `the sprite's agent is too old ${what}`, {
+    hint: 'Upgrade it: POST …/upgrade, or `sylph upgrade`.',
+  });
+}
+
 /** Text of anything thrown. */
 export function textOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

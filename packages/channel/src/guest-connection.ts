@@ -1,8 +1,9 @@
 import http2 from 'node:http2';
 import { type GuestConnection, GuestDialError } from '@sylph/engine';
-import { hostAndPort, SylphError, tunnelFailure } from '@sylph/model';
+import { hostAndPort, tunnelFailure } from '@sylph/model';
 import { cleanText } from './clean-text.ts';
-import { agentFailed, textOf } from './failure.ts';
+import { responseOf } from './data-session.ts';
+import { agentFailed, textOf, tooOld } from './failure.ts';
 
 /** Longest answer of the agent about a connection it did not make, bytes. */
 const maxRefusalBytes = 16 * 1024;
@@ -21,7 +22,7 @@ export async function connectThrough(
   const cancel = (): void => stream.close(http2.constants.NGHTTP2_CANCEL);
   signal.addEventListener('abort', cancel, { once: true });
   try {
-    const headers = await answerOf(stream, authority);
+    const headers = await responseOf(stream, `while connecting to ${authority}`);
     const status = headers[':status'] ?? 0;
     if (status !== 200) throw await refusalOf(stream, status, authority);
     const target = headers['x-target'];
@@ -51,20 +52,6 @@ function connectStream(session: http2.ClientHttp2Session, authority: string): ht
   }
 }
 
-function answerOf(
-  stream: http2.ClientHttp2Stream,
-  authority: string,
-): Promise<http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader> {
-  return new Promise((resolve, reject) => {
-    const broken = (): void => reject(agentFailed(`the data session broke while connecting to ${authority}`));
-    stream.once('close', broken);
-    stream.once('response', (headers) => {
-      stream.off('close', broken);
-      resolve(headers);
-    });
-  });
-}
-
 async function refusalOf(stream: http2.ClientHttp2Stream, status: number, authority: string): Promise<Error> {
   stream.end();
   const chunks: Buffer[] = [];
@@ -75,11 +62,7 @@ async function refusalOf(stream: http2.ClientHttp2Stream, status: number, author
       return agentFailed(`the guest's agent said too much about a connection to ${authority}`);
     chunks.push(chunk);
   }
-  // Agents of the first days know no tunnels.
-  if (status === 404)
-    return new SylphError('agent_failed', "the sprite's agent is too old to connect to ports", {
-      hint: 'Upgrade it: POST …/upgrade, or `sylph upgrade`.',
-    });
+  if (status === 404) return tooOld('to connect to ports');
   try {
     const { code, error } = tunnelFailure.parse(JSON.parse(Buffer.concat(chunks, bytes).toString('utf8')));
     return new GuestDialError(cleanText(code, 32), cleanText(error, 512));

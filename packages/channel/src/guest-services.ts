@@ -14,9 +14,9 @@ import {
   SylphError,
 } from '@sylph/model';
 import { cleanText } from './clean-text.ts';
-import { openStream } from './data-session.ts';
+import { openStream, responseOf } from './data-session.ts';
 import { withDeadline } from './deadline.ts';
-import { agentFailed, textOf } from './failure.ts';
+import { agentFailed, textOf, tooOld } from './failure.ts';
 import { parseJson } from './json-request.ts';
 import { LineSplitter } from './lines.ts';
 
@@ -120,7 +120,7 @@ export class HttpGuestServices implements GuestServices {
     signal.addEventListener('abort', cancel, { once: true });
     if (body !== undefined) stream.end(JSON.stringify(body));
     try {
-      const status = await statusOf(stream);
+      const { ':status': status = 0 } = await responseOf(stream, 'during a request about services');
       if (status < 200 || status > 299) throw refusal(status, await readAll(stream, signal));
       return stream;
     } catch (error) {
@@ -133,17 +133,6 @@ export class HttpGuestServices implements GuestServices {
 /** The path of a service. */
 function at(name: string): string {
   return `/${encodeURIComponent(name)}`;
-}
-
-function statusOf(stream: http2.ClientHttp2Stream): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const broken = (): void => reject(agentFailed('the data session broke during a request about services'));
-    stream.once('close', broken);
-    stream.once('response', (headers) => {
-      stream.off('close', broken);
-      resolve(headers[':status'] ?? 0);
-    });
-  });
 }
 
 async function readAll(stream: http2.ClientHttp2Stream, signal: AbortSignal): Promise<Buffer> {
@@ -194,11 +183,7 @@ function refusal(status: number, body: Buffer): SylphError {
   if (!said.success) return agentFailed(`the guest's agent answered ${status} to a request about services`);
   const { code } = said.data;
   const text = cleanText(said.data.error, 1_024);
-  // Agents of the first days know no services.
-  if (status === 404 && code !== 'ESRCH')
-    return new SylphError('agent_failed', "the sprite's agent is too old for services", {
-      hint: 'Upgrade it: POST …/upgrade, or `sylph upgrade`.',
-    });
+  if (status === 404 && code !== 'ESRCH') return tooOld('for services');
   if (status === 404)
     return new SylphError('service_not_found', text, { hint: 'GET …/services lists the services of a sprite.' });
   if (status === 400) return new SylphError('invalid_request', text);

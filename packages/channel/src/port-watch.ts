@@ -8,7 +8,8 @@ import {
   SylphError,
 } from '@sylph/model';
 import { openStream } from './data-session.ts';
-import { agentFailed } from './failure.ts';
+import { agentFailed, tooOld } from './failure.ts';
+import { parseJson } from './json-request.ts';
 import { LineSplitter } from './lines.ts';
 
 /** Reads the guest's port watch; as `GuestChannel.watchPorts`. A line that is too long, does not fit, or would make the list longer than allowed ends it. */
@@ -29,7 +30,7 @@ export async function* readPortWatch(
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       if (status !== 200) throw refused(status);
       for (const bytes of lines.push(chunk)) {
-        const line = parseLine(bytes);
+        const line = parseJson(guestPortLine, bytes, 'a line about ports');
         if (begun === 'ports' in line) throw agentFailed("the guest's agent told of ports out of order");
         begun = true;
         count(open, line);
@@ -46,14 +47,6 @@ export async function* readPortWatch(
   }
 }
 
-function parseLine(bytes: Buffer): GuestPortLine {
-  try {
-    return guestPortLine.parse(JSON.parse(bytes.toString('utf8')));
-  } catch (error) {
-    throw agentFailed("the guest's agent told of ports in a way that cannot be read", error);
-  }
-}
-
 function count(open: Set<string>, line: GuestPortLine): void {
   if ('closed' in line) return void open.delete(keyOf(line.closed));
   for (const port of 'ports' in line ? line.ports : [line.opened]) open.add(keyOf(port));
@@ -65,8 +58,7 @@ const keyOf = ({ address, port }: { address: string; port: number }): string => 
 const ended = (): SylphError => agentFailed('the guest ended its port watch');
 
 function refused(status: number | undefined): SylphError {
-  if (status !== 404) return agentFailed(`the guest's agent answered ${status} to a port watch`);
-  return new SylphError('agent_failed', "the sprite's agent is too old to watch ports", {
-    hint: 'Upgrade it: POST …/upgrade, or `sylph upgrade`.',
-  });
+  return status === 404
+    ? tooOld('to watch ports')
+    : agentFailed(`the guest's agent answered ${status} to a port watch`);
 }
