@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Repository } from '@sylph/engine';
-import { SylphError } from '@sylph/model';
+import { idempotencyKey, SylphError } from '@sylph/model';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 /** Answers are kept for so long. */
@@ -88,9 +88,9 @@ export class Idempotency {
 export function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
   const key = headers['idempotency-key'];
   if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key))
-    throw new SylphError('invalid_request', 'the Idempotency-Key header is to be 1 to 255 visible ASCII characters');
-  return key;
+  const parsed = idempotencyKey.safeParse(key);
+  if (parsed.success) return parsed.data;
+  throw new SylphError('invalid_request', `the Idempotency-Key header ${parsed.error.issues[0]?.message}`);
 }
 
 /** Of what the request asks for: its route and its body, whatever the order of keys. */

@@ -20,6 +20,7 @@ import { sessionRequest } from './exec-request.ts';
 import { idempotencyKeyOf } from './idempotency.ts';
 import { jobAnswer } from './job-answer.ts';
 import { sendLogs } from './job-logs.ts';
+import { shortened } from './shortened.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 
@@ -222,7 +223,7 @@ function keyOf(body: CreateJobRequest, header: string | undefined): string | und
 }
 
 function unknownJob(id: string): never {
-  throw new SylphError('job_not_found', `job not found: ${id.slice(0, 64)}`, {
+  throw new SylphError('job_not_found', `job not found: ${shortened(id)}`, {
     hint: 'GET …/jobs lists the jobs of a sprite.',
   });
 }

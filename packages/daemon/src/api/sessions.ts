@@ -8,6 +8,7 @@ import { execSocketDescription } from './exec-socket.ts';
 import { logFailure } from './failure-log.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { commandOf, findSession, unknownSession } from './session-lookup.ts';
+import { shownFailure } from './shown-failure.ts';
 import { nameInPath } from './sprite-answer.ts';
 import { vanished } from './vanished.ts';
 
@@ -73,7 +74,7 @@ export const sessionRoutes =
           await watchEnd(session, signal, timeoutMs, (line) => stream.write(line));
         } catch (error) {
           logFailure(request.log, error, 'killing a session failed');
-          stream.write({ type: 'error', message: SylphError.from(error).message });
+          stream.write({ type: 'error', message: shownFailure(error).message });
         }
         stream.end();
       },

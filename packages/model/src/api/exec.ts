@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { duration } from './duration.ts';
+import { flag, wholeNumber } from './query.ts';
 import { signalText } from './session.ts';
 
 /** Longest of one argument or one variable: what Linux takes (MAX_ARG_STRLEN), less the final NUL. */
@@ -14,9 +15,6 @@ export const argumentText = z
 /** A parameter that may be repeated. */
 const repeated = <Item extends z.ZodType<string, string>>(item: Item) =>
   z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(item).max(4_096).optional());
-
-/** `true` and `false` as clients write them; an empty value is a flag that was given. */
-const flag = z.union([z.literal('').transform(() => true), z.stringbool()]).optional();
 
 /** `NAME=value`. */
 const assignment = argumentText.refine((value) => value.indexOf('=') > 0, 'is to be NAME=value');
@@ -53,12 +51,7 @@ export const socketExecQuery = httpExecQuery.extend({
   rows: terminalSide,
   id: z.string().max(64).optional(),
   session_id: z.string().max(64).optional(),
-  offset: z.coerce
-    .number('is to be a number')
-    .int()
-    .min(0)
-    .optional()
-    .meta({ description: 'With an attach: replay the output from here, in bytes' }),
+  offset: wholeNumber.optional().meta({ description: 'With an attach: replay the output from here, in bytes' }),
 });
 export type SocketExecQuery = z.output<typeof socketExecQuery>;
 

@@ -1,8 +1,6 @@
 import * as z from 'zod';
 import { fileType } from '../guest/files.ts';
-
-/** `true` and `false` as clients write them; an empty value is a flag that was given. */
-const flag = z.union([z.literal('').transform(() => true), z.stringbool()]).optional();
+import { flag, wholeNumber } from './query.ts';
 
 /** Octal, with or without a leading zero; more digits than a mode has are refused. */
 const modeText = z
@@ -51,8 +49,8 @@ export const writeFileQuery = z.object({
       description:
         'Name, chosen by the client, of an upload that the body is a part of, beginning at `offset` of `total` bytes. What arrives is kept when the connection breaks; the file appears once all bytes are there. 409 with `size_bytes` for another offset than the next',
     }),
-  offset: z.coerce.number('is to be a number').int().min(0).optional(),
-  total: z.coerce.number('is to be a number').int().min(0).optional(),
+  offset: wholeNumber.optional(),
+  total: wholeNumber.optional(),
 });
 
 /** Query of `GET …/fs/upload`. */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { duration } from './duration.ts';
 import { argumentText, httpExecQuery } from './exec.ts';
+import { flag, wholeNumber } from './query.ts';
 import { signalText } from './session.ts';
 
 /** Longest input a job is given at its start, characters; larger input belongs into a file. */
@@ -9,6 +10,9 @@ const maxJobInputLength = 256 * 1024;
 /** Life of a job. `running` is the only state it leaves. */
 export const jobState = z.enum(['running', 'succeeded', 'failed', 'timed_out', 'killed', 'lost']);
 export type JobState = z.output<typeof jobState>;
+
+/** Names a piece of work, so that repeating it does it once. */
+export const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,255}$/, 'is to be 1 to 255 visible ASCII characters');
 
 /** Where to tell of a job's end. Credentials in the URL are refused: they would be logged by everybody on the way. */
 const notifyUrl = z
@@ -43,11 +47,7 @@ export const createJobRequest = z
       description:
         'After this the job gets TERM and 10 s later KILL. Counts while its sprite is awake; 0 or absent: no limit',
     }),
-    idempotency_key: z
-      .string()
-      .regex(/^[\x21-\x7e]{1,255}$/, 'is to be 1 to 255 visible ASCII characters')
-      .optional()
-      .meta({ description: 'As the header Idempotency-Key' }),
+    idempotency_key: idempotencyKey.optional().meta({ description: 'As the header Idempotency-Key' }),
     notify: notifyUrl.optional().meta({ description: 'Gets a signed POST when the job has ended' }),
     notify_secret: z
       .string()
@@ -92,16 +92,8 @@ export const jobList = z.strictObject({ count: z.int(), jobs: z.array(job) }).me
 /** Query of `GET …/jobs/{id}/logs`. */
 export const jobLogsQuery = z.object({
   stream: z.enum(['stdout', 'stderr']).optional().meta({ description: 'Only this one; absent: both as they came' }),
-  offset: z.coerce
-    .number('is to be a number')
-    .int()
-    .min(0)
-    .optional()
-    .meta({ description: 'Begin there, in bytes of both streams together' }),
-  follow: z
-    .union([z.literal('').transform(() => true), z.stringbool()])
-    .optional()
-    .meta({ description: 'Go on until the job ends' }),
+  offset: wholeNumber.optional().meta({ description: 'Begin there, in bytes of both streams together' }),
+  follow: flag.meta({ description: 'Go on until the job ends' }),
 });
 
 /** A line of `GET …/jobs/{id}/logs` with `Accept: application/x-ndjson`. `data` is text, or base64 where `encoding` says so. */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { duration } from './duration.ts';
+import { wholeNumber } from './query.ts';
 import { argumentText, httpExecQuery } from './exec.ts';
 import { signalText } from './session.ts';
 
@@ -105,10 +106,7 @@ export const stopServiceQuery = z.object({
 
 /** Query of `GET …/services/{service}/logs`. */
 export const serviceLogsQuery = z.object({
-  lines: z.coerce
-    .number('is to be a number')
-    .int()
-    .min(0)
+  lines: wholeNumber
     .max(maxLogLines)
     .optional()
     .meta({ description: 'How many of the newest lines; default 100. At most the last 2 MiB are looked at' }),
