@@ -56,7 +56,10 @@ describe('configuration', () => {
     await assert.rejects(resolve({ file: 'idle_timeout = "soon"' }), refused(/^idle_timeout in .*sylphd\.toml: /));
     await assert.rejects(resolve({ environment: { SYLPH_ACCEL: 'fast' } }), refused(/^SYLPH_ACCEL: /));
     await assert.rejects(resolve({ flags: { listen: 'here' } }), refused(/^--listen: is HOST:PORT/));
-    await assert.rejects(resolve({ file: 'idle-timeout = 3' }), refused(/sets idle-timeout, which no setting is called/));
+    await assert.rejects(
+      resolve({ file: 'idle-timeout = 3' }),
+      refused(/sets idle-timeout, which no setting is called/),
+    );
     await assert.rejects(resolve({ file: 'idle_timeout = ' }), refused(/cannot be read/));
   });
 

@@ -1,5 +1,12 @@
 import { Option, type Command } from 'commander';
-import { defaultConfigFile, resolveConfig, settings, type Config, type PartialConfig, type SettingName } from '../config.ts';
+import {
+  defaultConfigFile,
+  resolveConfig,
+  settings,
+  type Config,
+  type PartialConfig,
+  type SettingName,
+} from '../config.ts';
 
 /** Settings only `serve` needs; the rest make sense to every command. */
 const shared: readonly SettingName[] = ['data-dir', 'guest-dir', 'image-cache', 'image-specs', 'accel'];
