@@ -50,6 +50,8 @@ export interface SpriteService {
     org: OrgRow,
     query: { prefix?: string | undefined; after?: string | undefined; limit: number },
   ): Promise<SpriteView[]>;
+  /** Names of sprites that were made, have changed or are gone from now on, until it is disposed of; what changed has to be looked up. */
+  onChange(org: OrgRow, heard: (name: string) => void): Disposable;
   counts(orgId?: string): Promise<Record<PublicStatus, number>>;
   update(org: OrgRow, name: string, patch: UpdateSpriteRequest): Promise<SpriteView>;
   /** VM, files, checkpoints, rows: gone when it resolves. */

@@ -11,6 +11,7 @@ import {
 import { restingState, viewOf, type SpriteActor } from './actor/actor.ts';
 import { ActorRegistry } from './actor/registry.ts';
 import { Admission } from './admission.ts';
+import { ChangeFeed, type ChangeListener } from './changes.ts';
 import { checkpointView } from './checkpoint-view.ts';
 import type { EngineDeps } from './deps.ts';
 import { GenesisLibrary } from './genesis.ts';
@@ -41,11 +42,12 @@ export class Sprites implements SpriteService {
   readonly #genesis: GenesisLibrary;
   readonly #actors: ActorRegistry;
   readonly #admission: Admission;
+  readonly #changes = new ChangeFeed();
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
     this.#genesis = new GenesisLibrary(deps);
-    this.#actors = new ActorRegistry(deps);
+    this.#actors = new ActorRegistry(deps, this.#changes);
     this.#admission = new Admission(this.#actors, deps.options);
   }
 
@@ -109,6 +111,10 @@ export class Sprites implements SpriteService {
     return rows.map((row) => this.#viewOf(row, org));
   }
 
+  onChange(org: OrgRow, heard: ChangeListener): Disposable {
+    return this.#changes.listen(org.id, heard);
+  }
+
   async counts(orgId?: string): Promise<Record<PublicStatus, number>> {
     const rows = await this.#deps.repository.countSprites(orgId);
     return { running: rows.awake, warm: rows.memory, cold: rows.new + rows.disk + rows.failed };
@@ -135,6 +141,7 @@ export class Sprites implements SpriteService {
     await this.#with(org, name, (actor) =>
       actor.command('delete', { key: 'delete', noop: () => undefined }, () => deleteSprite(actor)),
     );
+    this.#changes.tell(org.id, name);
   }
 
   start(org: OrgRow, name: string): Promise<SpriteView> {
@@ -307,6 +314,7 @@ export class Sprites implements SpriteService {
 
   async #make(org: OrgRow, sprites: readonly NewSprite[], snapshot: Snapshot): Promise<SpriteView[]> {
     const rows = await createSprites(this.#deps, org, sprites, snapshot);
+    for (const { name } of rows) this.#changes.tell(org.id, name);
     return rows.map((row) => viewOf(row, org, restingState(row), null));
   }
 

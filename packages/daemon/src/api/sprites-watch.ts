@@ -1,64 +1,116 @@
 import type { SpriteService, SpriteView } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { logFailure } from './failure-log.ts';
+import { FlowingAnswer } from './flowing-answer.ts';
 import type { LiveSet } from './live.ts';
-import { NdjsonStream } from './ndjson.ts';
+import { vanished } from './vanished.ts';
 
-/** How often the watched page is read again. Changes are told this late at most. */
-const pollIntervalMs = 1_000;
+/** Changes are told this late at most; several of one sprite in between are one. */
+const gatherMs = 1_000;
 const heartbeatIntervalMs = 15_000;
+/** Sprites read at once while all are told for the first time. */
+const pageSize = 500;
+/** A client that takes nothing for so long is cut off. */
+const slowClientMs = 60_000;
 
 interface WatchOptions {
   service: SpriteService;
   live: LiveSet;
   prefix: string | undefined;
-  /** Most sprites watched. */
-  limit: number;
 }
 
 /**
- * Answers with the state of each sprite and then with each change of one, until the client leaves. A sprite that is gone is told by `"type":"deleted"`.
+ * Answers with the state of each sprite, a heartbeat, and then each change of one, until the client leaves. A sprite that is gone is told by `"type":"deleted"`.
+ * A slow client gets fewer, newer lines. Costs are by what changes, not by how many sprites there are.
  */
 export async function watchSprites(
   request: FastifyRequest,
   reply: FastifyReply,
-  { service, live, prefix, limit }: WatchOptions,
+  { service, live, prefix = '' }: WatchOptions,
 ): Promise<void> {
   using place = live.reserve(request, reply);
   const { org } = request.caller;
-  const read = (): Promise<[SpriteView[], Record<string, number>]> =>
-    Promise.all([service.list(org, { prefix, limit }), service.counts(org.id)]);
-  let [views, counts] = await read();
-  const stream = new NdjsonStream(reply, place);
-  let told = new Map<string, string>();
-  let lastHeartbeatAt = Date.now();
-  while (!stream.gone.aborted) {
-    const about = {
-      timestamp: new Date().toISOString(),
-      org: { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 },
-    };
-    const seen = new Map(views.map((view) => [view.row.name, JSON.stringify(stateLine(view))]));
-    for (const [name, line] of seen)
-      if (told.get(name) !== line) stream.write({ ...(JSON.parse(line) as object), ...about });
-    for (const name of told.keys()) if (!seen.has(name)) stream.write({ type: 'deleted', name, ...about });
-    told = seen;
-    if (Date.now() - lastHeartbeatAt >= heartbeatIntervalMs) {
-      lastHeartbeatAt = Date.now();
-      stream.write({ type: 'heartbeat', ...about });
+  const gone = vanished(reply);
+  // From before the first look on: nothing is missed in between.
+  const changed = new Set<string>();
+  using _listening = service.onChange(org, (name) => {
+    if (name.startsWith(prefix)) changed.add(name);
+  });
+  let page = await service.list(org, { prefix, limit: pageSize });
+  let about = await aboutNow();
+  const answer = new FlowingAnswer(reply, place, { 'content-type': 'application/x-ndjson' });
+  const told = new Map<string, string>();
+  try {
+    // All lines of the first telling have one time; its end is the first heartbeat.
+    for (;;) {
+      await write(page.flatMap(news));
+      const last = page.at(-1)?.row.name;
+      if (last === undefined || page.length < pageSize) break;
+      page = await service.list(org, { prefix, after: last, limit: pageSize });
     }
-    await pause(pollIntervalMs, stream.gone);
-    try {
-      [views, counts] = await read();
-    } catch (error) {
-      // The headers are gone; all that is left is to end, and the client asks anew.
-      logFailure(request.log, error, 'watching sprites failed');
-      stream.end();
-      return;
+    await write([{ type: 'heartbeat' }]);
+    for (let heardAt = performance.now(); !gone.aborted; await pause(gatherMs, gone)) {
+      const names = [...changed];
+      changed.clear();
+      const beat = performance.now() - heardAt >= heartbeatIntervalMs;
+      if (names.length === 0 && !beat) continue;
+      about = await aboutNow();
+      const lines = [];
+      for (const name of names) lines.push(...(await newsOf(name)));
+      if (beat) {
+        heardAt = performance.now();
+        lines.push({ type: 'heartbeat' });
+      }
+      await write(lines);
     }
+  } catch (error) {
+    // The headers are gone; all that is left is to end, and the client asks anew.
+    if (!gone.aborted) logFailure(request.log, error, 'watching sprites failed');
+    answer.cut();
+  }
+
+  async function aboutNow(): Promise<object> {
+    const counts = await service.counts(org.id);
+    return { timestamp: new Date().toISOString(), org: { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 } };
+  }
+
+  /** The state of a sprite, unless that is what was told last. */
+  function news(view: SpriteView): object[] {
+    const line = stateLine(view);
+    const text = JSON.stringify(line);
+    if (told.get(line.name) === text) return [];
+    told.set(line.name, text);
+    return [line];
+  }
+
+  async function newsOf(name: string): Promise<object[]> {
+    const view = await find(service, org, name);
+    if (view !== undefined) return news(view);
+    return told.delete(name) ? [{ type: 'deleted', name }] : [];
+  }
+
+  async function write(lines: object[]): Promise<void> {
+    if (lines.length === 0) return;
+    const text = lines.map((line) => `${JSON.stringify({ ...line, ...about })}\n`).join('');
+    await answer.write(text, AbortSignal.any([gone, AbortSignal.timeout(slowClientMs)]));
   }
 }
 
-function stateLine({ row, status, state, agentVersion }: SpriteView): object {
+async function find(
+  service: SpriteService,
+  org: Parameters<SpriteService['get']>[0],
+  name: string,
+): Promise<SpriteView | undefined> {
+  try {
+    return await service.get(org, name);
+  } catch (error) {
+    if (SylphError.from(error).code === 'sprite_not_found') return undefined;
+    throw error;
+  }
+}
+
+function stateLine({ row, status, state, agentVersion }: SpriteView) {
   return {
     name: row.name,
     status,

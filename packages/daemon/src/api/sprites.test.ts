@@ -267,37 +267,74 @@ describe('sprites', () => {
     await using api = await ApiFixture.open();
     await api.service.create(api.org, { name: 'one' });
     await api.service.create(api.org, { name: 'other' });
-    const response = await api.request('GET', '/v1/sprites?prefix=one', {
-      headers: { accept: 'application/x-ndjson' },
-    });
-    assert.equal(response.headers.get('content-type'), 'application/x-ndjson');
-    const lines: Json[] = [];
-    const reading = (async () => {
-      let text = '';
-      for await (const chunk of response.body as ReadableStream<Uint8Array>) {
-        text += Buffer.from(chunk).toString();
-        const parts = text.split('\n');
-        text = parts.pop() ?? '';
-        lines.push(...parts.map((part) => JSON.parse(part)));
-        if (lines.length === 3) return;
-      }
-    })();
-    await eventually(() => lines.length === 1);
+    await using watch = await watching(api, '/v1/sprites?prefix=one');
+    await eventually(() => watch.lines.length === 2);
     await api.service.start(api.org, 'one');
-    await eventually(() => lines.length === 2);
+    await eventually(() => watch.lines.length === 3);
     await api.service.delete(api.org, 'one');
-    await reading;
+    await eventually(() => watch.lines.length === 4);
     assert.deepEqual(
-      lines.map(({ type, name, status }) => [type, name, status]),
+      watch.lines.map(({ type, name, status }) => [type, name, status]),
       [
         [undefined, 'one', 'cold'],
+        ['heartbeat', undefined, undefined],
         [undefined, 'one', 'running'],
         ['deleted', 'one', undefined],
       ],
     );
-    assert.deepEqual(lines[1].org, { name: 'acme', running: 1, warm: 0, cold: 1, running_limit: 0, warm_limit: 0 });
+    assert.deepEqual(watch.lines[2]?.org, {
+      name: 'acme',
+      running: 1,
+      warm: 0,
+      cold: 1,
+      running_limit: 0,
+      warm_limit: 0,
+    });
+  });
+
+  it('watches all sprites, however many a page has, and says of none that is there that it is gone', async () => {
+    await using api = await ApiFixture.open();
+    const count = 1_100;
+    for (let i = 0; i < count; i++) await api.service.create(api.org, { name: `s${i}` });
+    await using watch = await watching(api, '/v1/sprites?max_results=50');
+    await eventually(() => watch.lines.length === count + 1);
+    await api.service.create(api.org, { name: 'aaa' });
+    await api.service.delete(api.org, 's1099');
+    await eventually(() => watch.lines.length === count + 3);
+    assert.equal(new Set(watch.lines.map(({ name }) => name)).size, count + 2, 'each once, and the heartbeat');
+    assert.deepEqual(
+      watch.lines.slice(count + 1).map(({ type, name }) => [type, name]),
+      [
+        [undefined, 'aaa'],
+        ['deleted', 's1099'],
+      ],
+    );
   });
 });
+
+/** A watch that is being read. Dispose: the client leaves. */
+async function watching(api: ApiFixture, path: string): Promise<AsyncDisposable & { lines: Json[] }> {
+  const response = await api.request('GET', path, { headers: { accept: 'application/x-ndjson' } });
+  assert.equal(response.headers.get('content-type'), 'application/x-ndjson');
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  const lines: Json[] = [];
+  const reading = (async () => {
+    const decoder = new TextDecoder();
+    let text = '';
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      const parts = (text + decoder.decode(read.value, { stream: true })).split('\n');
+      text = parts.pop() ?? '';
+      lines.push(...parts.map((part) => JSON.parse(part)));
+    }
+  })();
+  return {
+    lines,
+    [Symbol.asyncDispose]: async () => {
+      await reader.cancel();
+      await reading;
+    },
+  };
+}
 
 describe('idempotency keys', () => {
   const key = { 'idempotency-key': 'k-1' };

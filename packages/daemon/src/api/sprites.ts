@@ -62,7 +62,7 @@ export const spriteRoutes =
       schema: {
         operationId: 'listSprites',
         summary: 'List sprites',
-        description: `By name, at most ${maxPageSize} an answer. With \`Accept: application/x-ndjson\` the answer stays open and tells every change, one JSON object a line.`,
+        description: `By name, at most ${maxPageSize} an answer. With \`Accept: application/x-ndjson\` the answer stays open, whatever \`max_results\` says: one JSON object a line with the state of each sprite, then a heartbeat (\`"type":"heartbeat"\`, again every 15 s), then every change at most a second late; a sprite that is gone is \`"type":"deleted"\` with its name.`,
         tags,
         querystring: listSpritesQuery,
         response: { 200: listSpritesResponse, ...errorResponses },
@@ -72,7 +72,7 @@ export const spriteRoutes =
         const { prefix, max_results: asked = maxPageSize, continuation_token: token } = request.query;
         const limit = Math.min(asked, maxPageSize);
         if (request.headers.accept?.includes('application/x-ndjson') === true)
-          return watchSprites(request, reply, { service, live, prefix, limit });
+          return watchSprites(request, reply, { service, live, prefix });
         const [found, counts] = await Promise.all([
           service.list(org, { prefix, after: token === undefined ? undefined : nameOf(token), limit: limit + 1 }),
           service.counts(org.id),

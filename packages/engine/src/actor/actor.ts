@@ -33,6 +33,8 @@ export interface ActorHooks {
   afterFailure(actor: SpriteActor, error: unknown): Promise<void>;
   /** It has ended: the actor may be dispensable now. */
   onSettled(actor: SpriteActor): void;
+  /** Its view is another now. */
+  onChange(actor: SpriteActor): void;
 }
 
 /**
@@ -162,11 +164,13 @@ export class SpriteActor {
     assertTransition(this.#state, to);
     this.log.info({ from: this.#state, to }, 'sprite changes state');
     this.#state = to;
+    this.hooks.onChange(this);
   }
 
   /** Writes row fields; durable when it resolves. */
   async update(patch: Parameters<EngineDeps['repository']['updateSprite']>[1]): Promise<void> {
     this.#row = await this.deps.repository.updateSprite(this.id, patch);
+    this.hooks.onChange(this);
   }
 
   /** To be awaited before the first use: the row given may be older than the last words of an actor before this one. Throws `sprite_not_found`. */

@@ -1,4 +1,5 @@
 import type { SpriteId } from '@sylph/model';
+import type { ChangeFeed } from '../changes.ts';
 import type { EngineDeps } from '../deps.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import { settleAfterFailure, settleLeftovers } from '../operations/settle.ts';
@@ -8,14 +9,16 @@ import { SpriteActor, type ActorHooks } from './actor.ts';
 export class ActorRegistry {
   readonly #deps: EngineDeps;
   readonly #actors = new Map<SpriteId, SpriteActor>();
-  readonly #hooks: ActorHooks = {
-    beforeCommand: settleLeftovers,
-    afterFailure: settleAfterFailure,
-    onSettled: (actor) => this.#release(actor),
-  };
+  readonly #hooks: ActorHooks;
 
-  constructor(deps: EngineDeps) {
+  constructor(deps: EngineDeps, changes: ChangeFeed) {
     this.#deps = deps;
+    this.#hooks = {
+      beforeCommand: settleLeftovers,
+      afterFailure: settleAfterFailure,
+      onSettled: (actor) => this.#release(actor),
+      onChange: ({ org, row }) => changes.tell(org.id, row.name),
+    };
   }
 
   find(id: SpriteId): SpriteActor | undefined {

@@ -37,6 +37,7 @@ export class FakeService implements SpriteService {
   /** Runs before every command: may throw or wait. */
   before: (call: string) => void | Promise<void> = () => {};
   #nextSession = 1;
+  readonly #listeners = new Set<(name: string) => void>();
 
   async create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView> {
     await this.#call(`create ${request.name}`);
@@ -76,6 +77,7 @@ export class FakeService implements SpriteService {
     };
     this.rows.set(row.id, row);
     this.orgs.set(org.id, org);
+    this.#changed(row.name);
     return this.#view(row);
   }
 
@@ -97,6 +99,15 @@ export class FakeService implements SpriteService {
       .map((row) => this.#view(row));
   }
 
+  onChange(_org: OrgRow, heard: (name: string) => void): Disposable {
+    this.#listeners.add(heard);
+    return { [Symbol.dispose]: () => this.#listeners.delete(heard) };
+  }
+
+  #changed(name: string): void {
+    for (const heard of this.#listeners) heard(name);
+  }
+
   async counts(orgId?: string): Promise<Record<PublicStatus, number>> {
     const counts = { running: 0, warm: 0, cold: 0 };
     for (const row of this.rows.values())
@@ -116,6 +127,7 @@ export class FakeService implements SpriteService {
   async delete(org: OrgRow, name: string): Promise<void> {
     await this.#call(`delete ${name}`);
     this.rows.delete(this.#need(org, name).id);
+    this.#changed(name);
   }
 
   start = (org: OrgRow, name: string): Promise<SpriteView> => this.#move(org, name, 'start', 'awake');
@@ -241,6 +253,7 @@ export class FakeService implements SpriteService {
     await this.#call(`${verb} ${name}`);
     const row = this.#need(org, name);
     row.lastState = state;
+    this.#changed(name);
     return this.#view(row);
   }
 
