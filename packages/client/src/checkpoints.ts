@@ -5,6 +5,12 @@ import { segment, type Http } from './http.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
 import { gather } from './streams.ts';
 
+/** Options of what is told line by line. */
+export interface ProgressOptions extends CallOptions {
+  /** Whether the server's error is thrown, default, or yielded as the last line. */
+  throwErrors?: boolean | undefined;
+}
+
 /** Checkpoints of a sprite. */
 export class Checkpoints {
   readonly #http: Http;
@@ -13,13 +19,13 @@ export class Checkpoints {
     this.#http = http;
   }
 
-  /** Makes one. Yields what the server tells, `complete` last; throws the server's error instead of yielding it. */
+  /** Makes one. Yields what the server tells, `complete` last; throws the server's error instead of yielding it, unless told otherwise. */
   create(
     sprite: string,
-    options: { comment?: string | undefined } & CallOptions = {},
+    options: { comment?: string | undefined } & ProgressOptions = {},
   ): AsyncGenerator<StreamLine, void, undefined> {
     const body = options.comment === undefined ? {} : { comment: options.comment };
-    return this.#stream(`${base(sprite)}/checkpoint`, body, options.signal);
+    return this.#stream(`${base(sprite)}/checkpoint`, body, options);
   }
 
   /** Makes one and waits; its id. */
@@ -37,12 +43,12 @@ export class Checkpoints {
   restore(
     sprite: string,
     id: string,
-    options: { mode?: 'memory' | 'disk' | undefined } & CallOptions = {},
+    options: { mode?: 'memory' | 'disk' | undefined } & ProgressOptions = {},
   ): AsyncGenerator<StreamLine, void, undefined> {
     return this.#stream(
       `${base(sprite)}/checkpoints/${segment(id)}/restore`,
       options.mode === undefined ? {} : { mode: options.mode },
-      options.signal,
+      options,
     );
   }
 
@@ -54,9 +60,12 @@ export class Checkpoints {
     return { lines: await gather(this.restore(sprite, id, options)) };
   }
 
-  /** Newest first; the present is the entry `Current`. */
-  async list(sprite: string, options: { includeAuto?: boolean | undefined } & CallOptions = {}): Promise<Checkpoint[]> {
-    const query = options.includeAuto === true ? { includeAuto: 'true' } : {};
+  /** Newest first; the present is the entry `Current`. `history`: only that one and what descends from it. */
+  async list(
+    sprite: string,
+    options: { includeAuto?: boolean | undefined; history?: string | undefined } & CallOptions = {},
+  ): Promise<Checkpoint[]> {
+    const query = { includeAuto: options.includeAuto === true ? 'true' : undefined, history: options.history };
     const answer = await this.#http.json(`${base(sprite)}/checkpoints`, { query, signal: options.signal });
     if (!Array.isArray(answer)) throw unexpected('a list of checkpoints');
     return answer as Checkpoint[];
@@ -75,7 +84,7 @@ export class Checkpoints {
   async *#stream(
     path: string,
     body: unknown,
-    signal: AbortSignal | undefined,
+    { signal, throwErrors = true }: ProgressOptions,
   ): AsyncGenerator<StreamLine, void, undefined> {
     let complete = false;
     for await (const line of this.#http.lines(path, {
@@ -84,8 +93,8 @@ export class Checkpoints {
       headers: { accept: 'application/x-ndjson' },
       signal,
     })) {
-      if (line['type'] === 'error') throw lineError(line);
-      complete = line['type'] === 'complete';
+      if (line['type'] === 'error' && throwErrors) throw lineError(line);
+      complete = line['type'] === 'complete' || line['type'] === 'error';
       yield line as unknown as StreamLine;
     }
     if (!complete) {

@@ -15,7 +15,7 @@ import { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
 
-/** Longest output {@link SylphClient.run} takes, bytes. */
+/** Longest stdout and stderr {@link SylphClient.run} takes, bytes. */
 const maxCollectedBytes = 64 * 2 ** 20;
 
 /** Input of a command that is run to its end. */
@@ -87,7 +87,7 @@ export class SylphClient {
     });
   }
 
-  /** Runs a command to its end over a WebSocket and returns what it said, at most 64 MiB. */
+  /** Runs a command to its end over a WebSocket and returns what it said, at most 64 MiB of each stream. */
   async run(sprite: string, request: ExecRequest & { input?: InputSource | undefined }): Promise<CommandResult> {
     const { input, ...rest } = request;
     const session = await this.exec(sprite, { ...rest, stdin: input !== undefined });

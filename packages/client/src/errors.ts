@@ -1,5 +1,11 @@
 import type { ErrorCode } from '@sylph/model';
 import { parseObject } from './json.ts';
+import {
+  ERR_CODE_CONCURRENT_LIMIT_EXCEEDED,
+  ERR_CODE_CREATION_RATE_LIMITED,
+  rateLimitNumbers,
+  type RateLimitNumbers,
+} from './rate-limit.ts';
 
 /**
  * Code of a failure: one the server gave, or one that only the client can see.
@@ -16,15 +22,24 @@ export interface ClientErrorDetails {
   retryable?: boolean | undefined;
   /** HTTP status, when the server answered. */
   status?: number | undefined;
+  /** What the answer calls the error besides its code: the word older clients know it by, or the text. */
+  answer?: string | undefined;
+  /** What the answer says of limits. */
+  rateLimit?: RateLimitNumbers | undefined;
   cause?: unknown;
 }
 
-/** The one error class of the client. `message` is a sentence for a person; branch on `code`. What an `AbortSignal` ends throws the signal's reason instead. */
+/**
+ * The one error class of the client. `message` is a sentence for a person; branch on `code`. What an `AbortSignal` ends throws the signal's reason instead.
+ * `statusCode`, `errorCode` and what is about limits are the names of the npm SDK's `APIError`.
+ */
 export class ClientError extends Error {
   readonly code: ClientErrorCode;
   readonly hint: string | undefined;
   readonly retryable: boolean;
   readonly status: number | undefined;
+  readonly rateLimit: RateLimitNumbers;
+  readonly #answer: string | undefined;
 
   constructor(code: ClientErrorCode, message: string, details: ClientErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -33,6 +48,76 @@ export class ClientError extends Error {
     this.hint = details.hint;
     this.retryable = details.retryable ?? false;
     this.status = details.status;
+    this.rateLimit = details.rateLimit ?? {};
+    this.#answer = details.answer;
+  }
+
+  /** {@link status}. */
+  get statusCode(): number | undefined {
+    return this.status;
+  }
+
+  /** The word older clients know the error by, where there is one, else {@link code}. */
+  get errorCode(): string {
+    return this.#answer !== undefined && /^[a-z_]+$/.test(this.#answer) ? this.#answer : this.code;
+  }
+
+  get limit(): number | undefined {
+    return this.rateLimit.limit;
+  }
+
+  get windowSeconds(): number | undefined {
+    return this.rateLimit.windowSeconds;
+  }
+
+  get retryAfterSeconds(): number | undefined {
+    return this.rateLimit.retryAfterSeconds;
+  }
+
+  get currentCount(): number | undefined {
+    return this.rateLimit.currentCount;
+  }
+
+  get upgradeAvailable(): boolean | undefined {
+    return this.rateLimit.upgradeAvailable;
+  }
+
+  get upgradeUrl(): string | undefined {
+    return this.rateLimit.upgradeUrl;
+  }
+
+  get retryAfterHeader(): number | undefined {
+    return this.rateLimit.retryAfterHeader;
+  }
+
+  get rateLimitLimit(): number | undefined {
+    return this.rateLimit.rateLimitLimit;
+  }
+
+  get rateLimitRemaining(): number | undefined {
+    return this.rateLimit.rateLimitRemaining;
+  }
+
+  get rateLimitReset(): number | undefined {
+    return this.rateLimit.rateLimitReset;
+  }
+
+  isRateLimitError(): boolean {
+    return this.status === 429;
+  }
+
+  isCreationRateLimited(): boolean {
+    return this.errorCode === ERR_CODE_CREATION_RATE_LIMITED;
+  }
+
+  isConcurrentLimitExceeded(): boolean {
+    return this.errorCode === ERR_CODE_CONCURRENT_LIMIT_EXCEEDED;
+  }
+
+  /** Seconds until another attempt makes sense, where the server says. */
+  getRetryAfterSeconds(): number | undefined {
+    const { retryAfterSeconds, retryAfterHeader } = this.rateLimit;
+    return retryAfterSeconds !== undefined && retryAfterSeconds > 0 ? retryAfterSeconds : retryAfterHeader;
   }
 }
 
@@ -56,7 +141,7 @@ const codeByStatus: Record<number, ErrorCode> = {
 const maxMessageLength = 2000;
 
 /** The error an answer with a failure status stands for: the JSON body of this API, of its relatives (`error`, `errors`), or plain text. */
-export function errorFromAnswer(status: number, body: string): ClientError {
+export function errorFromAnswer(status: number, body: string, headers?: Headers): ClientError {
   const said = parseObject(body);
   const text =
     firstText(said?.['message'], said?.['error'], joined(said?.['errors'])) ?? (said === undefined ? body.trim() : '');
@@ -64,6 +149,8 @@ export function errorFromAnswer(status: number, body: string): ClientError {
   const code = firstText(said?.['code']) ?? codeByStatus[status] ?? (status < 500 ? 'invalid_request' : 'internal');
   return new ClientError(code as ClientErrorCode, message, {
     status,
+    answer: firstText(said?.['error']),
+    rateLimit: rateLimitNumbers(said, headers),
     hint: firstText(said?.['hint']) ?? hintByStatus[status],
     retryable: typeof said?.['retryable'] === 'boolean' ? said['retryable'] : status === 429 || status === 503,
   });

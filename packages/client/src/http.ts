@@ -55,7 +55,7 @@ export class Http {
     return withDeadline({ what: this.options.baseUrl, timeoutMs, signals }, async (signal) => {
       const response = await this.#send(path, request, signal);
       const text = await readBounded(response, maxAnswerBytes, this.options.baseUrl);
-      if (!response.ok) throw errorFromAnswer(response.status, text);
+      if (!response.ok) throw errorFromAnswer(response.status, text, response.headers);
       return text;
     });
   }
@@ -74,7 +74,8 @@ export class Http {
         async (signal) => {
           signal.addEventListener('abort', () => link.controller.abort(signal.reason), { once: true });
           const answer = await this.#send(path, request, link.controller.signal);
-          if (!answer.ok) throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl));
+          if (!answer.ok)
+            throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl), answer.headers);
           return answer;
         },
       );
@@ -97,7 +98,8 @@ export class Http {
     const { baseUrl, timeouts } = this.options;
     const begin = async (signal: AbortSignal): Promise<Response> => {
       const answer = await this.#send(path, request, signal);
-      if (!answer.ok) throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl));
+      if (!answer.ok)
+        throw errorFromAnswer(answer.status, await readBounded(answer, maxAnswerBytes, baseUrl), answer.headers);
       return answer;
     };
     if (request.content !== undefined) return begin(request.signal);

@@ -1,20 +1,8 @@
+// The entry for Node.
+export * from './core.ts';
 export { SylphClient } from './node/client.ts';
-export type { InputSource } from './client.ts';
-export { ClientError, rootReason, type ClientErrorCode } from './errors.ts';
-export type { JobOutput, JobRequest } from './jobs.ts';
-export type { ServiceRequest, WindowOptions } from './services.ts';
-export { createdId } from './checkpoints.ts';
-export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';
-export type { CallOptions, CheckResult, RepeatableOptions, RestartResult } from './sprites.ts';
-export { collect, type CommandResult } from './exec/collect.ts';
-export type { HttpExec } from './exec/http.ts';
-export type { OutputChunk } from './exec/frames.ts';
-export type { ServerMessage, SessionInfo } from './exec/messages.ts';
-export type { AttachRequest, CommandRequest, ExecRequest, SessionWatch, TerminalSize } from './exec/request.ts';
-export type { ExecInput } from './exec/input.ts';
-export { ExecSession, type ExecExit } from './exec/session.ts';
-export { PortConnection, type PortTarget } from './ports/connection.ts';
-export { isPortMessage, type PortChange } from './ports/watch.ts';
-export { SpriteFiles } from './files/files.ts';
-export type { FileChange, FileOptions, Progress, UploadSource, WriteFileOptions } from './files/options.ts';
-export type { FileDownload } from './files/download.ts';
+export { nodeTransport } from './transport/node.ts';
+export { ExecError, Sprite, SpriteFilesystem, SpritesClient, type SpritesClientOptions } from './node/sprites.ts';
+export { SpriteCommand } from './node/command.ts';
+export { ProxyManager, ProxySession, type PortMapping } from './node/proxy.ts';
+export { Forward, type ForwardOptions } from './node/forward.ts';

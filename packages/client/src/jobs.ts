@@ -3,6 +3,7 @@ import { delay } from './deadline.ts';
 import { ClientError } from './errors.ts';
 import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
+import { isBroken, pauseAfter } from './reconnect.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
 
 /** What to run in the background. */
@@ -25,10 +26,6 @@ export interface JobRequest {
 export type JobOutput =
   | { type: 'stdout' | 'stderr'; offset: number; bytes: Uint8Array }
   | { type: 'dropped'; from: number; to: number };
-
-/** Pauses before a broken stream of output is opened again, ms: doubled up to the longest. */
-const firstPauseMs = 100;
-const longestPauseMs = 5_000;
 
 /** Background jobs of a sprite. */
 export class Jobs {
@@ -100,7 +97,7 @@ export class Jobs {
       } catch (thrown) {
         failures += 1;
         if (!isBroken(thrown) || failures > this.#http.options.resumeAttempts) throw thrown;
-        await delay(Math.min(firstPauseMs * 2 ** (failures - 1), longestPauseMs), this.#ends(options.signal));
+        await delay(pauseAfter(failures), this.#ends(options.signal));
       }
     }
   }
@@ -181,12 +178,4 @@ function outputOf(line: Exclude<JobLogLine, { type: 'end' | 'heartbeat' }>): Job
       ? Uint8Array.from(atob(line.data), (character) => character.charCodeAt(0))
       : new TextEncoder().encode(line.data);
   return { type: line.type, offset: line.offset, bytes };
-}
-
-/** A connection that broke, or a server that is not back yet. */
-function isBroken(thrown: unknown): boolean {
-  return (
-    thrown instanceof ClientError &&
-    ['connection_lost', 'connection_failed', 'timeout', 'shutting_down', 'not_ready'].includes(thrown.code)
-  );
 }

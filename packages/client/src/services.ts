@@ -3,6 +3,7 @@ import { delay } from './deadline.ts';
 import { ClientError } from './errors.ts';
 import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
+import { isBroken, pauseAfter } from './reconnect.ts';
 import { unexpected, type CallOptions } from './sprites.ts';
 
 /** What a service is. */
@@ -21,9 +22,6 @@ export interface ServiceRequest {
 /** How long a start is told of, ms; default 5,000. The service goes on afterwards. */
 export type WindowOptions = { windowMs?: number | undefined } & CallOptions;
 
-/** Pauses before a broken stream is opened again, ms: doubled up to the longest. */
-const firstPauseMs = 100;
-const longestPauseMs = 5_000;
 /** As long as a server goes on with one answer. */
 const longestWindowMs = 24 * 24 * 3_600_000;
 /** Most lines of an answer; where a broken stream is taken up again, the new one is looked for among them. */
@@ -95,13 +93,13 @@ export class Services {
   }
 
   /**
-   * The newest lines of its log, default 100; with `follow` also all that come until the caller leaves. A followed connection that breaks is taken up again where it broke, unless the service wrote more than 10,000 lines or
+   * The newest lines of its log, default 100, and what comes within `windowMs`, default 0; with `follow` also all that come until the caller leaves. A followed connection that breaks is taken up again where it broke, unless the service wrote more than 10,000 lines or
    * 2 MiB in between.
    */
   async *logs(
     sprite: string,
     name: string,
-    options: { lines?: number | undefined; follow?: boolean } & CallOptions = {},
+    options: { lines?: number | undefined; follow?: boolean } & WindowOptions = {},
   ): AsyncGenerator<ServiceEvent, void, undefined> {
     const { follow = false, signal } = options;
     const seen = new LastSeen();
@@ -109,7 +107,7 @@ export class Services {
       const lines = seen.some ? mostLines : options.lines;
       const query = {
         lines: lines === undefined ? undefined : String(lines),
-        duration: follow ? goDuration(longestWindowMs) : undefined,
+        duration: goDuration(follow ? longestWindowMs : options.windowMs),
       };
       const again = seen.resume();
       try {
@@ -125,7 +123,7 @@ export class Services {
         failures += 1;
         if (!follow || !isBroken(thrown) || failures > this.#http.options.resumeAttempts) throw thrown;
         const ends = AbortSignal.any([signal, this.#http.options.signal].filter((each) => each !== undefined));
-        await delay(Math.min(firstPauseMs * 2 ** (failures - 1), longestPauseMs), ends);
+        await delay(pauseAfter(failures), ends);
       }
     }
   }
@@ -196,12 +194,4 @@ function windowQuery({ windowMs }: WindowOptions): Record<string, string | undef
 
 function goDuration(ms: number | undefined): string | undefined {
   return ms === undefined ? undefined : `${ms}ms`;
-}
-
-/** A connection that broke, or a server that is not back yet. */
-function isBroken(thrown: unknown): boolean {
-  return (
-    thrown instanceof ClientError &&
-    ['connection_lost', 'connection_failed', 'timeout', 'shutting_down', 'not_ready'].includes(thrown.code)
-  );
 }

@@ -2,6 +2,7 @@ import type { CreateSpriteRequest, ForkRequest, ListSpritesResponse, Sprite, Upd
 import { ClientError } from './errors.ts';
 import { isObject } from './json.ts';
 import { segment, type Http } from './http.ts';
+import { watchSprites, type SpriteChange } from './sprite-watch.ts';
 
 /** Last option of everything that waits. */
 export interface CallOptions {
@@ -83,6 +84,11 @@ export class Sprites {
     });
     if (!isObject(answer) || !Array.isArray(answer['sprites'])) throw unexpected('a list of sprites');
     return answer as ListSpritesResponse;
+  }
+
+  /** The state of every sprite and then each change, until the signal. Connections that break are opened again. After the first telling, and now and then, comes a heartbeat. */
+  watch(query: { prefix?: string | undefined } & CallOptions = {}): AsyncGenerator<SpriteChange, void, undefined> {
+    return watchSprites(this.#http, query);
   }
 
   async update(name: string, patch: UpdateSpriteRequest, options: CallOptions = {}): Promise<Sprite> {

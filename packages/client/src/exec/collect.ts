@@ -14,19 +14,23 @@ export interface CommandResult {
   errorText: string;
 }
 
-/** Reads a command to its end. Throws `body_too_large` when it says more than `maxBytes`. */
+/** Reads a command to its end. Throws `body_too_large` when its stdout or its stderr is longer than `maxBytes`. */
 export async function collect(
   command: { output: AsyncIterable<OutputChunk>; exit: Promise<ExecExit> },
   maxBytes: number,
 ): Promise<CommandResult> {
   const parts = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  let bytes = 0;
+  const bytes = { stdout: 0, stderr: 0 };
   for await (const chunk of command.output) {
-    bytes += chunk.bytes.length;
-    if (bytes > maxBytes)
-      throw new ClientError('body_too_large', `the command said more than ${maxBytes} bytes`, {
-        hint: 'read its output as a stream',
-      });
+    bytes[chunk.stream] += chunk.bytes.length;
+    if (bytes[chunk.stream] > maxBytes)
+      throw new ClientError(
+        'body_too_large',
+        `${chunk.stream} maxBuffer exceeded: it is longer than ${maxBytes} bytes`,
+        {
+          hint: 'read its output as a stream',
+        },
+      );
     parts[chunk.stream].push(chunk.bytes);
   }
   const { code } = await command.exit;

@@ -19,7 +19,7 @@ export async function watch(
   const link = linkedController([options.signal, signal]);
   const waiting: FileWatchMessage[] = [];
   let ended: unknown;
-  let changed = deferred<void>();
+  let changed = deferred();
   const wake = (): void => {
     changed.resolve();
     changed = deferred();

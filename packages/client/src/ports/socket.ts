@@ -18,7 +18,7 @@ export class PortSocket {
   #socket: Socket | undefined;
   #over = false;
   readonly #pongs = new Map<string, () => void>();
-  readonly #closed = deferred<void>();
+  readonly #closed = deferred();
 
   private constructor(link: ReturnType<typeof linkedController>) {
     this.#link = link;
@@ -70,7 +70,7 @@ export class PortSocket {
   async flushed(): Promise<void> {
     // Without pings the platform's own close waits until everything is out.
     if (this.#over || this.#socket?.ping === undefined) return;
-    const heard = deferred<void>();
+    const heard = deferred();
     this.#pongs.set('flushed', heard.resolve);
     this.#socket.ping('flushed');
     await Promise.race([heard.promise, this.#closed.promise]);

@@ -59,7 +59,9 @@ export function webSocketOf(ws: WebSocket, events: SocketEvents): Socket {
   return {
     async send(data) {
       if (end !== undefined || ws.readyState !== 1) return;
-      ws.send(data as string & ArrayBuffer);
+      // No memory here is shared, of which the types of browsers cannot be sure.
+      const message: string | Uint8Array<ArrayBuffer> = data as string | Uint8Array<ArrayBuffer>;
+      ws.send(message);
       while (ws.bufferedAmount > highWaterBytes && end === undefined)
         await Promise.race([new Promise((resolve) => setTimeout(resolve, drainLookMs)), over.promise]);
     },
