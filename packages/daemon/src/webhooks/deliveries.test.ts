@@ -64,7 +64,7 @@ class Fixture implements AsyncDisposable {
   }
 }
 
-const message = { id: 'job-1', secret: 'a secret of sixteen', body: '{"type":"job.ended"}' };
+const message = { id: 'job-1', orgId: 'acme', secret: 'a secret of sixteen', body: '{"type":"job.ended"}' };
 
 describe('webhooks', () => {
   it('are signed as the Standard Webhooks specification says', () => {
@@ -124,6 +124,62 @@ describe('webhooks', () => {
     fixture.answer = (response) => void response.writeHead(200).write('and so on');
     await deliveries.add({ ...message, id: 'job-2', url: fixture.url });
     await eventually(() => fixture.log.some((line) => line.includes('webhook delivered')));
+  });
+
+  it('of one organization, whose receivers are slow, delay no other’s', async () => {
+    await using fixture = await Fixture.open();
+    const waiting: ServerResponse[] = [];
+    let slow = 0;
+    fixture.answer = (response) => {
+      if (fixture.received.at(-1)?.body === 'slow') waiting.push(response);
+      else response.writeHead(204).end();
+      slow = Math.max(slow, waiting.length);
+    };
+    const at = new Date(Date.now() - 60_000).toISOString();
+    const row = { ...message, url: fixture.url, body: 'slow', attempts: 0, nextAttemptAt: at };
+    for (let index = 0; index < 50; index += 1)
+      await fixture.repository.insertDelivery({ ...row, id: `slow-${index}` });
+    const limits: number[] = [];
+    const next = fixture.repository.nextDeliveries.bind(fixture.repository);
+    fixture.repository.nextDeliveries = (limit, exceptOrgs) => {
+      limits.push(limit);
+      return next(limit, exceptOrgs);
+    };
+    await using deliveries = fixture.deliveries();
+    await eventually(() => waiting.length === 2);
+    await deliveries.add({ ...message, id: 'quick', orgId: 'other', url: fixture.url, body: 'quick' });
+    await eventually(() => fixture.received.some(({ body }) => body === 'quick'));
+    assert.equal(slow, 2);
+    assert.ok(Math.max(...limits) <= 8, 'however many wait');
+    // The rest goes out as receivers answer, two at once.
+    while ((await next(1)).length > 0) {
+      for (const response of waiting.splice(0)) response.writeHead(204).end();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.equal(slow, 2);
+    assert.equal(fixture.received.length, 51);
+  });
+
+  it('go out in turns: who has many waits for who has one', async () => {
+    await using fixture = await Fixture.open();
+    const at = (ms: number): string => new Date(Date.now() - 60_000 + ms).toISOString();
+    const row = { ...message, url: fixture.url, attempts: 0 };
+    for (const orgId of ['a', 'b', 'c', 'd', 'e'])
+      for (let index = 0; index < 20; index += 1)
+        await fixture.repository.insertDelivery({
+          ...row,
+          id: `${orgId}${index}`,
+          orgId,
+          body: orgId,
+          nextAttemptAt: at(0),
+        });
+    await fixture.repository.insertDelivery({ ...row, id: 'late', orgId: 'f', body: 'f', nextAttemptAt: at(1000) });
+    fixture.answer = (response) => void setTimeout(() => response.writeHead(204).end(), 5);
+    await using _deliveries = fixture.deliveries();
+    await eventually(() => fixture.received.length === 101);
+    const order = fixture.received.map(({ body }) => body);
+    assert.ok(order.indexOf('f') < 10, order.join(''));
+    for (const orgId of ['a', 'b', 'c', 'd', 'e']) assert.ok(order.indexOf(orgId) < 10, order.join(''));
   });
 
   it('do not go to the host itself or its private networks', async () => {

@@ -9,6 +9,10 @@ const pausesMs = [5_000, 30_000, 120_000, 600_000, 3_600_000, 14_400_000, 43_200
 const troublePauseMs = 60_000;
 /** Attempts at once. */
 const maxParallel = 8;
+/** Attempts at once of one organization: slow receivers of one delay no other's. */
+const maxPerOrg = 2;
+/** Organizations passed over at most because it was their turn already. */
+const maxServed = 256;
 /** Longest time a timer can run. */
 const maxDelayMs = 2 ** 31 - 1;
 
@@ -21,10 +25,15 @@ export interface DeliveriesOptions {
   pausesMs?: readonly number[];
 }
 
-/** Messages to receivers outside, each kept until a receiver took it or all attempts failed: at least once, also across restarts. One timer, however many wait. */
+/**
+ * Messages to receivers outside, each kept until a receiver took it or all attempts failed: at least once, also across restarts. One timer, however many wait. Organizations take turns: of what is due, each sends its
+ * earliest message before one sends its next.
+ */
 export class Deliveries implements AsyncDisposable {
   readonly #options: DeliveriesOptions;
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new Map<string, { orgId: string; done: Promise<void> }>();
+  /** Organizations that had their turn in this round. */
+  readonly #served = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #closed = false;
@@ -36,7 +45,7 @@ export class Deliveries implements AsyncDisposable {
   }
 
   /** Durable when it resolves. Once per id. */
-  async add(message: Pick<DeliveryRow, 'id' | 'url' | 'secret' | 'body'>): Promise<void> {
+  async add(message: Pick<DeliveryRow, 'id' | 'orgId' | 'url' | 'secret' | 'body'>): Promise<void> {
     await this.#options.repository.insertDelivery({ ...message, attempts: 0, nextAttemptAt: new Date().toISOString() });
     this.#look();
   }
@@ -46,7 +55,7 @@ export class Deliveries implements AsyncDisposable {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#looking;
-    await Promise.all(this.#underWay.values());
+    await Promise.all([...this.#underWay.values()].map(({ done }) => done));
   }
 
   /** Starts what is due, and a timer for what comes next. One look at a time. */
@@ -61,15 +70,37 @@ export class Deliveries implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    if (this.#closed) return;
-    for (const row of await this.#options.repository.nextDeliveries(2 * maxParallel)) {
-      if (this.#underWay.has(row.id)) continue;
-      const waitMs = Date.parse(row.nextAttemptAt) - Date.now();
+    // The end of one of those under way looks again.
+    while (!this.#closed && this.#underWay.size < maxParallel) {
+      const row = await this.#next();
+      if (row === undefined || this.#closed) return;
+      const waitMs = waitMsOf(row);
       if (waitMs > 0) return this.#wakeIn(waitMs);
-      // The end of one of those under way looks again.
-      if (this.#underWay.size >= maxParallel) return;
-      this.#underWay.set(row.id, this.#run(row));
+      if (this.#served.size >= maxServed) this.#served.clear();
+      this.#served.add(row.orgId);
+      this.#underWay.set(row.id, { orgId: row.orgId, done: this.#run(row) });
     }
+  }
+
+  /** The earliest message of those whose turn it is, or, where none of them has one that is due, of all that may send another. */
+  async #next(): Promise<DeliveryRow | undefined> {
+    const full = this.#fullOrgs();
+    const inTurn = await this.#earliest([...full, ...this.#served]);
+    if (inTurn !== undefined && waitMsOf(inTurn) <= 0) return inTurn;
+    this.#served.clear();
+    return this.#earliest(full);
+  }
+
+  async #earliest(exceptOrgs: readonly string[]): Promise<DeliveryRow | undefined> {
+    // One more than can be under way.
+    const rows = await this.#options.repository.nextDeliveries(maxParallel, exceptOrgs);
+    return rows.find((row) => !this.#underWay.has(row.id));
+  }
+
+  /** Organizations that may not send another message now. */
+  #fullOrgs(): string[] {
+    const orgIds = [...this.#underWay.values()].map(({ orgId }) => orgId);
+    return [...new Set(orgIds)].filter((orgId) => orgIds.filter((other) => other === orgId).length >= maxPerOrg);
   }
 
   #wakeIn(ms: number): void {
@@ -120,4 +151,9 @@ export class Deliveries implements AsyncDisposable {
       return error instanceof Error ? error : new Error(String(error));
     }
   }
+}
+
+/** How long a message is to wait; not more than 0: it is due. */
+function waitMsOf({ nextAttemptAt }: DeliveryRow): number {
+  return Date.parse(nextAttemptAt) - Date.now();
 }

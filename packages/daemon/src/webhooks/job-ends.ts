@@ -16,6 +16,7 @@ export function tellJobEnds(
     const { url, secret } = request.job.notify;
     await deliveries.add({
       id: `job-${id}-${session.id}-${Date.parse(end.at)}`,
+      orgId: sprite.orgId,
       url,
       secret,
       body: JSON.stringify({

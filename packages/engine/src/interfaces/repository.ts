@@ -79,6 +79,7 @@ export interface IdempotencyRow {
 /** A message about a job's end that has not reached its receiver yet. */
 export interface DeliveryRow {
   id: string;
+  orgId: string;
   url: string;
   /** Key that signs it. */
   secret: string;
@@ -140,8 +141,8 @@ export interface Repository extends AsyncDisposable {
 
   /** Once per id: a second one changes nothing. */
   insertDelivery(row: DeliveryRow): Promise<void>;
-  /** Earliest first. */
-  nextDeliveries(limit: number): Promise<DeliveryRow[]>;
+  /** Earliest first, none of `exceptOrgs`; what is passed over is not loaded. */
+  nextDeliveries(limit: number, exceptOrgs?: readonly string[]): Promise<DeliveryRow[]>;
   updateDelivery(id: string, patch: Pick<DeliveryRow, 'attempts' | 'nextAttemptAt'>): Promise<void>;
   removeDelivery(id: string): Promise<void>;
 

@@ -124,6 +124,16 @@ const migrations: readonly Migration[] = [
       create index deliveries_by_time on deliveries (next_attempt_at);
     `,
   },
+  {
+    version: 3,
+    name: 'whose messages wait',
+    sql: `
+      alter table deliveries add column org_id text not null default '';
+      update deliveries set org_id = coalesce((select org_id from sprites where id = json_extract(body, '$.sprite_id')), '');
+      drop index deliveries_by_time;
+      create index deliveries_by_time on deliveries (next_attempt_at, org_id);
+    `,
+  },
 ];
 
 /** Version a database has after {@link migrate}. */

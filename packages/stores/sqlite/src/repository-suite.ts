@@ -320,12 +320,22 @@ export function repositorySuite(name: string, open: () => Promise<Repository>): 
 
     it('keeps each message once, earliest first, until it is removed', async () => {
       await using repository = await open();
-      const row = { id: 'a', url: 'https://example.com', secret: 's', body: '{}', attempts: 0, nextAttemptAt: at(50) };
+      const row = {
+        id: 'a',
+        orgId: 'x',
+        url: 'https://example.com',
+        secret: 's',
+        body: '{}',
+        attempts: 0,
+        nextAttemptAt: at(50),
+      };
       await repository.insertDelivery(row);
       await repository.insertDelivery({ ...row, body: 'another' });
-      const earlier = { ...row, id: 'b', nextAttemptAt: at(10) };
+      const earlier = { ...row, id: 'b', orgId: 'y', nextAttemptAt: at(10) };
       await repository.insertDelivery(earlier);
       assert.deepEqual(await repository.nextDeliveries(2), [earlier, row]);
+      assert.deepEqual(await repository.nextDeliveries(2, ['y']), [row]);
+      assert.deepEqual(await repository.nextDeliveries(2, ['x', 'y']), []);
       await repository.updateDelivery('b', { attempts: 1, nextAttemptAt: at(90) });
       assert.deepEqual(await repository.nextDeliveries(1), [row]);
       await repository.removeDelivery('a');

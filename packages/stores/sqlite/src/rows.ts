@@ -80,6 +80,7 @@ const idempotencyRow = z.object({
 
 const deliveryRow = z.object({
   id: z.string(),
+  orgId: z.string(),
   url: z.string(),
   secret: z.string(),
   body: z.string(),

@@ -329,9 +329,15 @@ class SqliteRepository implements Repository {
     });
   }
 
-  nextDeliveries(limit: number): Promise<DeliveryRow[]> {
+  nextDeliveries(limit: number, exceptOrgs: readonly string[] = []): Promise<DeliveryRow[]> {
     return run(async () => {
-      const found = await this.#db.selectFrom('deliveries').selectAll().orderBy('nextAttemptAt').limit(limit).execute();
+      const found = await this.#db
+        .selectFrom('deliveries')
+        .selectAll()
+        .$if(exceptOrgs.length > 0, (query) => query.where('orgId', 'not in', exceptOrgs))
+        .orderBy('nextAttemptAt')
+        .limit(limit)
+        .execute();
       return found.map(rows.delivery);
     });
   }
