@@ -45,7 +45,7 @@ node_tests() {
 unit_tests() {
   local files
   mapfile -t files < <(git ls-files --cached --others --exclude-standard 'packages/**/*.test.ts' 'bench/**/*.test.ts' ':!packages/testkit/src/suites')
-  node_tests unit --test-timeout=$unit_timeout_ms --test-concurrency="$concurrency" "${files[@]}"
+  node_tests unit --import ./packages/testkit/src/leak-guard.ts --test-timeout=$unit_timeout_ms --test-concurrency="$concurrency" "${files[@]}"
 }
 
 vm_tests() {

@@ -47,7 +47,7 @@ export async function globalTeardown(): Promise<void> {
   const left = await vmsBelow(testPool);
   for (const pid of left) process.kill(pid, 'SIGKILL');
   if (left.length > 0) {
-    console.error(`tests left ${left.length} VMs behind`);
+    process.stderr.write(`tests left ${left.length} VMs behind\n`);
     process.exitCode = 1;
   }
   await removeRuns();

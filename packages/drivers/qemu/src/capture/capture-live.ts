@@ -152,7 +152,10 @@ class Migration {
     if (end === 'completed') return;
     // A reader that fails makes QEMU fail, whose word may come first.
     const reason = await Promise.race([
-      received.then(() => undefined, SylphError.from),
+      received.then(
+        () => undefined,
+        (error: unknown) => SylphError.from(error),
+      ),
       sleep(readerDeadlineMs, undefined, { ref: false }),
     ]);
     throw reason?.code === 'pool_full' ? reason : new SylphError('vm_failed', `migration ${end}`);
