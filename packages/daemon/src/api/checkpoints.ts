@@ -1,31 +1,24 @@
-import type { SpriteView } from '@sylph/engine';
 import {
   checkpoint,
-  checkpointId,
   createCheckpointRequest,
   listCheckpointsQuery,
   restoreRequest,
   streamLine,
   SylphError,
-  type Checkpoint,
-  type CheckpointId,
   type StreamLine,
 } from '@sylph/model';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
+import { createdLines, currentId, foundCheckpoint, idInPath, listedCheckpoints } from './checkpoint-list.ts';
 import type { ApiParts } from './parts.ts';
 import { errorResponses } from './error-answers.ts';
-import { logFailure } from './failure-log.ts';
 import type { Place } from './live.ts';
 import { NdjsonStream } from './ndjson.ts';
 import { shortened } from './shortened.ts';
 import { nameInPath } from './sprite-answer.ts';
+import { tellWork, type ToldWork } from './told-work.ts';
 
-/** Id of the list entry that stands for the present. */
-const currentId = 'Current';
-/** A stream without news says that the work goes on. */
-const stillIntervalMs = 15_000;
 const tags = ['checkpoints'];
 const params = z.object({ name: z.string() });
 const checkpointParams = z.object({ name: z.string(), id: z.string() });
@@ -90,12 +83,7 @@ export const checkpointRoutes =
       handler: async (request) => {
         const { org } = request.caller;
         const name = nameInPath(request.params.name);
-        const { history, includeAuto = false } = request.query;
-        const [view, made] = await Promise.all([service.get(org, name), service.checkpoints(org, name)]);
-        const all = [presentOf(view, made), ...made].filter((each) => includeAuto || !each.is_auto);
-        if (history === undefined) return all;
-        if (!made.some((each) => each.id === history)) throw unknownCheckpoint(history);
-        return all.filter((each) => each.id === history || each.history.includes(history));
+        return listedCheckpoints(service, org, name, request.query);
       },
     });
 
@@ -112,9 +100,7 @@ export const checkpointRoutes =
       handler: async (request) => {
         const { org } = request.caller;
         const name = nameInPath(request.params.name);
-        if (request.params.id !== currentId) return service.getCheckpoint(org, name, idInPath(request.params.id));
-        const [view, made] = await Promise.all([service.get(org, name), service.checkpoints(org, name)]);
-        return presentOf(view, made);
+        return foundCheckpoint(service, org, name, request.params.id);
       },
     });
 
@@ -184,91 +170,9 @@ export const checkpointRoutes =
     });
   };
 
-interface StreamedWork {
-  /** First line, sent before the work begins. */
-  first: string;
-  still: string;
-  /** Begins the error line. */
-  failed: string;
-  /** Does it, telling steps; returns the text of the last line. */
-  work: (info: (data: string) => void) => Promise<string>;
-}
-
-/** Answers with the lines of a piece of work. Whatever happens, the last line says how it ended. */
-async function streamWork(
-  reply: FastifyReply,
-  place: Place,
-  { first, still, failed, work }: StreamedWork,
-): Promise<void> {
+/** Answers with the lines of a piece of work. A client that leaves does not stop it. */
+async function streamWork(reply: FastifyReply, place: Place, told: ToldWork): Promise<void> {
   const stream = new NdjsonStream<StreamLine>(reply, place);
-  const startedAt = Date.now();
-  const write = (line: Omit<StreamLine, 'time'>): void => stream.write({ ...line, time: new Date().toISOString() });
-  const info = (data: string): void => {
-    write({ type: 'info', data });
-    timer.refresh();
-  };
-  const timer = setInterval(
-    () => write({ type: 'info', data: `${still} (${Math.round((Date.now() - startedAt) / 1000)} s)` }),
-    stillIntervalMs,
-  );
-  try {
-    info(first);
-    write({ type: 'complete', data: await work(info) });
-  } catch (thrown) {
-    const error = SylphError.from(thrown);
-    if (error.status >= 500) logFailure(reply.request.log, thrown, 'streamed work failed');
-    const text =
-      error.code === 'internal' ? 'an internal error; the log of sylphd has it under this request id' : error.message;
-    write({
-      type: 'error',
-      error: `${failed}: ${text}`,
-      code: error.code,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    });
-  } finally {
-    clearInterval(timer);
-    stream.end();
-  }
-}
-
-/** The lines scripts look for: they find the new id in `  ID: vN`. */
-function createdLines({ id, create_time: createTime }: Checkpoint): string[] {
-  return [
-    'Checkpoint created successfully',
-    '\nCheckpoint Details:',
-    `  ID: ${id}`,
-    `  Created: ${createTime.slice(0, 19).replace('T', ' ')}`,
-    `  Path: checkpoints/${id}`,
-    '\nTo restore this checkpoint:',
-    `  sprite checkpoint restore ${id}`,
-    `  curl -X POST /checkpoints/${id}/restore`,
-  ];
-}
-
-/** The present as an entry of the list. */
-function presentOf({ row, status }: SpriteView, made: readonly Checkpoint[]): Checkpoint {
-  const source = made.find((each) => each.id === row.currentCheckpoint);
-  return {
-    id: currentId,
-    create_time: new Date().toISOString(),
-    comment: '',
-    history: source === undefined ? [] : [source.id, ...source.history],
-    is_auto: false,
-    source_id: row.currentCheckpoint,
-    health: '',
-    kind: status === 'cold' ? 'disk' : 'memory',
-    size_bytes: 0,
-  };
-}
-
-function idInPath(text: string): CheckpointId {
-  const parsed = checkpointId.safeParse(text);
-  if (!parsed.success) throw unknownCheckpoint(text);
-  return parsed.data;
-}
-
-function unknownCheckpoint(id: string): SylphError {
-  return new SylphError('checkpoint_not_found', `checkpoint not found: ${shortened(id)}`, {
-    hint: 'List what there is with GET …/checkpoints?includeAuto=true.',
-  });
+  for await (const line of tellWork(told, reply.request.log)) stream.write(line);
+  stream.end();
 }

@@ -1,18 +1,17 @@
 import type { SpriteService, SpriteView } from '@sylph/engine';
 import {
-  checkpointId,
   createCheckpointRequest,
+  listCheckpointsQuery,
   restoreRequest,
   SylphError,
-  type Checkpoint,
-  type CheckpointId,
   type GuestCall,
   type StreamLine,
 } from '@sylph/model';
 import type { Logger } from 'pino';
 import type * as z from 'zod';
-import { logFailure } from '../api/failure-log.ts';
-import { shownFailure } from '../api/shown-failure.ts';
+import { createdLines, foundCheckpoint, idInPath, listedCheckpoints } from '../api/checkpoint-list.ts';
+import { commandBase } from '../api/exec-request.ts';
+import { tellWork } from '../api/told-work.ts';
 
 /** What a guest's program is answered. */
 export interface Answer {
@@ -34,11 +33,9 @@ export interface CallDeps {
 export async function answerCall(call: GuestCall, sprite: SpriteView, deps: CallDeps): Promise<Answer> {
   const { org, row } = sprite;
   const service = deps.service();
-  const path = new URL(call.path, 'http://sprite').pathname;
-  const [, id, action] = /^\/v1\/checkpoints\/([^/]+)(?:\/(restore))?$/.exec(path) ?? [];
-  switch (
-    `${call.method} ${id === undefined ? path : `/v1/checkpoints/{id}${action === undefined ? '' : '/restore'}`}`
-  ) {
+  const { pathname: path, searchParams } = new URL(call.path, 'http://sprite');
+  const [, id = '', action] = /^\/v1\/checkpoints\/([^/]+)(?:\/(restore))?$/.exec(path) ?? [];
+  switch (`${call.method} ${id === '' ? path : `/v1/checkpoints/{id}${action === undefined ? '' : '/restore'}`}`) {
     case 'GET /info':
     case 'GET /v1/info':
       return json(200, {
@@ -48,20 +45,33 @@ export async function answerCall(call: GuestCall, sprite: SpriteView, deps: Call
         version: deps.version,
         org: org.slug,
       });
-    case 'GET /v1/checkpoints':
-      return json(
-        200,
-        (await service.checkpoints(org, row.name)).filter((each) => !each.is_auto),
-      );
+    case 'GET /base': // asked by the agent itself, for services that are defined inside
+      return json(200, commandBase(sprite));
+    case 'GET /v1/checkpoints': {
+      const query = checked(listCheckpointsQuery, Object.fromEntries(searchParams));
+      return json(200, await listedCheckpoints(service, org, row.name, query));
+    }
     case 'GET /v1/checkpoints/{id}':
-      return json(200, await service.getCheckpoint(org, row.name, idOf(id)));
+      return json(200, await foundCheckpoint(service, org, row.name, id));
     case 'POST /v1/checkpoint': {
       const { comment = '' } = parse(createCheckpointRequest.partial(), call.body);
-      const made = service.checkpoint(org, row.name, { comment });
-      return { status: 200, contentType: 'application/x-ndjson', body: told(made, deps.log) };
+      const lines = tellWork(
+        {
+          first: 'Creating checkpoint...',
+          still: 'Still creating the checkpoint',
+          failed: 'Failed to create checkpoint',
+          work: async (info) => {
+            const made = await service.checkpoint(org, row.name, { comment });
+            createdLines(made).forEach(info);
+            return `Checkpoint ${made.id} created successfully`;
+          },
+        },
+        deps.log,
+      );
+      return { status: 200, contentType: 'application/x-ndjson', body: written(lines) };
     }
     case 'POST /v1/checkpoints/{id}/restore': {
-      const known = await service.getCheckpoint(org, row.name, idOf(id));
+      const known = await service.getCheckpoint(org, row.name, idInPath(id));
       const { mode = 'memory' } = parse(restoreRequest.partial(), call.body);
       // Who asked is gone when it is done: he is part of what is replaced.
       service
@@ -78,22 +88,9 @@ export async function answerCall(call: GuestCall, sprite: SpriteView, deps: Call
   }
 }
 
-/** The lines of making a checkpoint. */
-async function* told(made: Promise<Checkpoint>, log: Logger): AsyncGenerator<string, void, undefined> {
-  const line = (fields: Omit<StreamLine, 'time'>): string =>
-    `${JSON.stringify({ ...fields, time: new Date().toISOString() })}\n`;
-  // Told below; until then nobody waits for it.
-  made.catch(() => undefined);
-  yield line({ type: 'info', data: 'Creating checkpoint...' });
-  try {
-    const { id } = await made;
-    yield line({ type: 'info', data: `  ID: ${id}` });
-    yield line({ type: 'complete', data: `Checkpoint ${id} created successfully` });
-  } catch (thrown) {
-    logFailure(log, thrown, 'a checkpoint asked for inside failed');
-    const { code, message } = shownFailure(thrown);
-    yield line({ type: 'error', error: `Failed to create checkpoint: ${message}`, code });
-  }
+/** Lines of JSON. */
+async function* written(lines: AsyncIterable<StreamLine>): AsyncGenerator<string, void, undefined> {
+  for await (const line of lines) yield `${JSON.stringify(line)}\n`;
 }
 
 /** An answer of one JSON value. */
@@ -105,12 +102,6 @@ async function* whole(text: string): AsyncGenerator<string, void, undefined> {
   yield text;
 }
 
-function idOf(text: string | undefined): CheckpointId {
-  const parsed = checkpointId.safeParse(text);
-  if (parsed.success) return parsed.data;
-  throw new SylphError('checkpoint_not_found', 'checkpoint not found');
-}
-
 function parse<Schema extends z.ZodType>(schema: Schema, body: string): z.output<Schema> {
   let value: unknown;
   try {
@@ -118,6 +109,10 @@ function parse<Schema extends z.ZodType>(schema: Schema, body: string): z.output
   } catch (cause) {
     throw new SylphError('invalid_request', 'the body is not JSON', { cause });
   }
+  return checked(schema, value);
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
