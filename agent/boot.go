@@ -74,7 +74,7 @@ func serveVM() error {
 	serveInside("", newInsideAPI(supervised, calls))
 	data := newDataPort(dataLink, &api{table: newTable(reaper, kept), services: supervised, calls: calls})
 	logf("version %s serves on %s", version, kernelRelease())
-	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised).serveAll(controlLink)
+	newControlPort(data, &vmMachine{reaper: reaper, devices: kept}, supervised, calls).serveAll(controlLink)
 	return fmt.Errorf("control port ended")
 }
 

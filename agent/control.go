@@ -72,11 +72,12 @@ type controlPort struct {
 	data     *dataPort
 	machine  machine
 	services *services
+	calls    *callDesk
 	slow     chan struct{}
 }
 
-func newControlPort(data *dataPort, m machine, supervised *services) *controlPort {
-	return &controlPort{data: data, machine: m, services: supervised, slow: make(chan struct{}, maxSlowOps)}
+func newControlPort(data *dataPort, m machine, supervised *services, calls *callDesk) *controlPort {
+	return &controlPort{data: data, machine: m, services: supervised, calls: calls, slow: make(chan struct{}, maxSlowOps)}
 }
 
 // serveAll serves one connection after the other, for ever.
@@ -134,6 +135,9 @@ func (c *controlPort) handle(r *request, out *answers) {
 		if err := c.machine.resume(event); err != nil {
 			out.refuse(r.ID, fail(err, "resume"))
 			return
+		}
+		if event.newIdentity {
+			c.calls.forgetBase()
 		}
 		c.data.open(nonce)
 		out.send(r.ID, hello())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -26,6 +27,7 @@ const (
 // callDesk passes calls of the sprite's programs to the daemon, when one listens, and its answers back. It tells the daemon how long tasks hold the sprite awake.
 type callDesk struct {
 	tasks taskBook
+	base  baseMemory
 
 	mu     sync.Mutex
 	last   uint64
@@ -154,22 +156,10 @@ func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusRequestURITooLong, invalid("the path is longer than %d bytes", maxCallPathBytes))
 		return
 	}
-	call := &insideCall{Method: r.Method, Path: r.URL.RequestURI(), Body: string(body), taken: make(chan *callAnswer, 1)}
-	d.post(call)
-	timer := time.NewTimer(callWait)
-	defer timer.Stop()
-	var answer *callAnswer
-	select {
-	case answer = <-call.taken:
-	case <-timer.C:
-	case <-r.Context().Done():
-	}
+	answer := d.ask(r.Context(), r.Method, r.URL.RequestURI(), string(body))
 	if answer == nil {
-		if d.withdraw(call) {
-			writeError(w, http.StatusServiceUnavailable, &failure{Text: "the daemon of this sprite's host does not answer; try again later", Code: "EAGAIN"})
-			return
-		}
-		answer = <-call.taken // it came at the last moment
+		writeError(w, http.StatusServiceUnavailable, daemonAway())
+		return
 	}
 	defer close(answer.done)
 	w.Header().Set("Content-Type", answer.contentType)
@@ -177,6 +167,28 @@ func (d *callDesk) forward(w http.ResponseWriter, r *http.Request) {
 	if err := copyFlushing(w, answer.body, make([]byte, callReadBytes), answerPieceWait); err != nil {
 		panic(http.ErrAbortHandler) // the program must not take this for the end
 	}
+}
+
+// ask has the daemon answer a call; nil: it does not, or nobody waits any more. The caller closes done of the answer.
+func (d *callDesk) ask(ctx context.Context, method, path, body string) *callAnswer {
+	call := &insideCall{Method: method, Path: path, Body: body, taken: make(chan *callAnswer, 1)}
+	d.post(call)
+	timer := time.NewTimer(callWait)
+	defer timer.Stop()
+	select {
+	case answer := <-call.taken:
+		return answer
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if d.withdraw(call) {
+		return nil
+	}
+	return <-call.taken // it came at the last moment
+}
+
+func daemonAway() *failure {
+	return &failure{Text: "the daemon of this sprite's host does not answer; try again later", Code: "EAGAIN"}
 }
 
 func (d *callDesk) post(call *insideCall) {

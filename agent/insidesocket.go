@@ -115,7 +115,7 @@ func (a *insideAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wrongMethod(w)
 	default:
 		if rest, ok := cutPath(path, "/v1/services"); ok {
-			a.services.serve(w, r, rest)
+			a.services.serve(w, r, rest, a.calls.serviceBase)
 			return
 		}
 		if rest, ok := cutPath(path, "/v1/tasks"); ok {

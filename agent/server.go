@@ -70,7 +70,7 @@ func (s *api) below(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	if rest, ok := cutPath(path, "/v1/services"); ok {
-		s.services.serve(w, r, rest)
+		s.services.serve(w, r, rest, hostBase)
 		return
 	}
 	if path == "/v1/calls" && r.Method == http.MethodGet {

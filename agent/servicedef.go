@@ -95,18 +95,6 @@ func (d *serviceDefinition) spec() *spec {
 	return &spec{ID: d.Name, Argv: append([]string{d.Cmd}, d.Args...), Path: d.Cmd, Env: env, Dir: dir, User: d.Base.User}
 }
 
-// guestBase stands in where nobody gave a base: a definition written by hand, or over the sprite's own socket.
-func guestBase(root string) serviceBase {
-	base := serviceBase{User: "root", Dir: "/root", Env: map[string]string{"HOME": "/root"}}
-	if findAccount(root, "sprite").name == "sprite" {
-		base = serviceBase{User: "sprite", Dir: "/home/sprite", Env: map[string]string{"HOME": "/home/sprite"}}
-	}
-	base.Env["USER"], base.Env["LOGNAME"] = base.User, base.User
-	base.Env["SHELL"], base.Env["LANG"] = "/bin/bash", "C.UTF-8"
-	base.Env["PATH"] = base.Dir + "/.local/bin:/.sprite/bin:" + defaultPath
-	return base
-}
-
 func validServiceName(name string) bool {
 	return len(name) <= maxServiceName && validID(name) && name[0] != '.' && name[0] != '-' && name[0] != '_'
 }

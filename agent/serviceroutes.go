@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -22,8 +23,19 @@ const (
 	defaultWindow = 5 * time.Second
 )
 
+// baseSource says with what base a definition is kept; given is what its request holds.
+type baseSource func(ctx context.Context, given serviceBase) (serviceBase, *failure)
+
+// hostBase is the source of the host's own requests: it gives the base with them.
+func hostBase(_ context.Context, given serviceBase) (serviceBase, *failure) {
+	if given.User == "" {
+		return given, invalid("base names no user")
+	}
+	return given, nil
+}
+
 // serve answers below /v1/services; rest is the path behind it.
-func (s *services) serve(w http.ResponseWriter, r *http.Request, rest string) {
+func (s *services) serve(w http.ResponseWriter, r *http.Request, rest string, base baseSource) {
 	name, action, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
 	switch r.Method + " " + action {
 	case "GET ":
@@ -33,7 +45,7 @@ func (s *services) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		}
 		s.show(w, name)
 	case "PUT ":
-		s.define(w, r, name)
+		s.define(w, r, name, base)
 	case "DELETE ":
 		if bad := s.remove(name); bad != nil {
 			refuseService(w, bad)
@@ -77,10 +89,10 @@ func (s *services) show(w http.ResponseWriter, name string) {
 	writeJSON(w, http.StatusOK, s.view(one))
 }
 
-func (s *services) define(w http.ResponseWriter, r *http.Request, name string) {
+func (s *services) define(w http.ResponseWriter, r *http.Request, name string, base baseSource) {
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxServiceRequestBytes+1))
 	if err != nil {
-		return // the host is gone
+		return // who asked is gone
 	}
 	definition := &serviceDefinition{}
 	if err := json.Unmarshal(text, definition); err != nil || len(text) > maxServiceRequestBytes {
@@ -88,8 +100,10 @@ func (s *services) define(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	definition.Version, definition.Name, definition.Stopped = serviceVersion, name, false
-	if definition.Base.User == "" {
-		definition.Base = guestBase(s.root)
+	var bad *failure
+	if definition.Base, bad = base(r.Context(), definition.Base); bad != nil {
+		refuseService(w, bad)
+		return
 	}
 	s.follow(w, r, func() (*serviceFollower, *serviceLife, *failure) { return s.put(definition) })
 }
@@ -230,6 +244,8 @@ func refuseService(w http.ResponseWriter, bad *failure) {
 		status = http.StatusBadRequest
 	case "ESRCH":
 		status = http.StatusNotFound
+	case "EAGAIN":
+		status = http.StatusServiceUnavailable
 	}
 	writeError(w, status, bad)
 }

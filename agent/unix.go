@@ -44,7 +44,7 @@ func serveUnix(dir string) error {
 	calls := newCallDesk()
 	serveInside(machine.root, newInsideAPI(supervised, calls))
 	session := newDataPort(unixLink{data}, &api{table: processes, services: supervised, calls: calls})
-	go newControlPort(session, machine, supervised).serveAll(unixLink{control})
+	go newControlPort(session, machine, supervised, calls).serveAll(unixLink{control})
 	ending := make(chan os.Signal, 1)
 	signal.Notify(ending, syscall.SIGTERM, syscall.SIGINT)
 	<-ending
