@@ -6,6 +6,8 @@ import { maxCommandBytes, SylphError, type SocketExecQuery } from '@sylph/model'
 const user = 'sprite';
 const home = '/home/sprite';
 const searchPath = '/home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** What programs start to show a page: it asks the command line a person sits at. */
+const browser = '/.sprite/bin/sprite-browser';
 
 /** Life after the last client left, without a terminal. */
 const defaultMaxRunAfterDisconnectMs = 10_000;
@@ -60,6 +62,7 @@ function composeEnvironment(
     SHELL: '/bin/bash',
     PATH: searchPath,
     LANG: 'C.UTF-8',
+    BROWSER: browser,
     ...(tty ? { TERM: 'xterm-256color' } : {}),
     ...sprite,
     ...Object.fromEntries(given),

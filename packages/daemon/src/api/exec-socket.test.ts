@@ -67,6 +67,7 @@ describe('exec socket without a terminal', () => {
       SHELL: '/bin/bash',
       PATH: '/home/sprite/.local/bin:/.sprite/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       LANG: 'de_DE.UTF-8',
+      BROWSER: '/.sprite/bin/sprite-browser',
       A: 'sprite',
       B: 'sprite',
     };

@@ -29,7 +29,7 @@ export const httpExecQuery = z.object({
   path: argumentText.optional().meta({ description: 'Program to run when it is not the first `cmd`' }),
   env: repeated(assignment).meta({
     description:
-      'NAME=value over the defaults (HOME, USER, LOGNAME, SHELL, PATH, LANG, TERM for a terminal) and the environment of the sprite',
+      'NAME=value over the defaults (HOME, USER, LOGNAME, SHELL, PATH, LANG, BROWSER, TERM for a terminal) and the environment of the sprite',
   }),
   dir: z
     .string()
