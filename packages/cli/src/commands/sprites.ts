@@ -8,7 +8,7 @@ import { ago, seconds, status } from '../output/human.ts';
 import { canAsk, confirm } from '../output/prompt.ts';
 import { pairs, table } from '../output/table.ts';
 import { wholeSeconds } from '../time.ts';
-import { watchList } from './watch.ts';
+import { watchSprites } from './watch.ts';
 
 const sizes = {
   cpus: { kind: 'integer', placeholder: 'N', description: 'virtual processors' },
@@ -68,7 +68,7 @@ export const list = command({
   },
   async run(context, _args, { watch, prefix }) {
     const client = await context.client();
-    if (watch) await watchList(context, () => sorted(client, prefix), spriteTable(prefix));
+    if (watch) await watchSprites(context, client, prefix, spriteTable(prefix));
     const sprites = await context.out.waiting('waiting for the list', () => sorted(client, prefix));
     await context.out.result(sprites, () => spriteTable(prefix)(sprites));
   },

@@ -7,6 +7,7 @@ import { exampleHost, exampleSprite, Refusal, send, type Json } from './fake-ans
 import { FakeExec, type FakeExecFaults } from './fake-exec.ts';
 import { FakeFiles } from './fake-files.ts';
 import { serveProxy } from './fake-proxy.ts';
+import { serveWatch } from './fake-watch.ts';
 import type { FakeSession } from './fake-session.ts';
 
 /** What a test may bend. */
@@ -140,7 +141,8 @@ export class FakeServer implements AsyncDisposable {
     const method = request.method ?? 'GET';
     if (kind === 'host') return send(response, 200, exampleHost(this.sprites.size));
     if (kind !== 'sprites') throw new Refusal(404, 'not_found', 'no such path');
-    if (name === undefined) return method === 'POST' ? this.#create(request, response) : this.#list(response, url);
+    if (name === undefined)
+      return method === 'POST' ? this.#create(request, response) : this.#list(request, response, url);
     const sprite = this.#sprite(name);
     const action = rest.join('/');
     if (rest[0] === 'fs') return this.files.answer(request, response, url, rest[1] ?? '');
@@ -236,14 +238,18 @@ export class FakeServer implements AsyncDisposable {
     send(response, 201, this.addSprite(name, { labels: body['labels'] ?? [] }));
   }
 
-  #list(response: ServerResponse, url: URL): void {
+  #list(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> | void {
+    const prefix = url.searchParams.get('prefix') ?? '';
+    const counts = { name: 'acme', running: 0, warm: 0, cold: this.sprites.size, running_limit: 0, warm_limit: 0 };
+    if (request.headers.accept === 'application/x-ndjson') {
+      const named = (): Json[] => [...this.sprites.values()].filter(({ name }) => String(name).startsWith(prefix));
+      return serveWatch(response, named, counts);
+    }
     const size = Math.min(Number(url.searchParams.get('max_results') ?? 50), 50);
     const after = url.searchParams.get('continuation_token') ?? '';
-    const prefix = url.searchParams.get('prefix') ?? '';
     const names = [...this.sprites.keys()].filter((name) => name.startsWith(prefix) && name > after).toSorted();
     const page = names.slice(0, size);
     const more = names.length > size;
-    const counts = { name: 'acme', running: 0, warm: 0, cold: names.length, running_limit: 0, warm_limit: 0 };
     send(response, 200, {
       sprites: page.map((name) => this.sprites.get(name)),
       has_more: more,
