@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { text } from 'node:stream/consumers';
 import { collect, type CommandResult, type ExecRequest } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
 import { captured, maxCapturedBytes } from '../exec/captured.ts';
 import { parseEnvironment } from '../exec/environment.ts';
+import { readJobInput } from '../exec/job-input.ts';
 import { terminalSize } from '../exec/on-terminal.ts';
 import { pipeOutput } from '../exec/plain.ts';
 import { runSession } from '../exec/run.ts';
@@ -119,7 +119,7 @@ async function background(
   const client = await context.client();
   const input =
     stdin === true && !process.stdin.isTTY
-      ? await context.out.waiting('reading the input; --no-stdin gives none', () => text(process.stdin))
+      ? await context.out.waiting('reading the input; --no-stdin gives none', () => readJobInput(process.stdin))
       : undefined;
   const job = await context.out.waiting(`waiting for ${sprite} to wake`, () =>
     client.jobs.start(sprite, {

@@ -98,7 +98,7 @@ const kill = command({
       client.jobs.kill(sprite, id, { signalName: signal }),
     );
     await context.out.result(job, () =>
-      job.ended_at === null ? `job ${id} was told to end\n` : `job ${id} had ended: ${told(job)}\n`,
+      job.ended_at === null ? `job ${id} was told to end\n` : `job ${id} had ended before: it ${told(job)}\n`,
     );
   },
 });
