@@ -30,6 +30,7 @@ const serveVariable = "SYLPH_AGENT_TEST_SERVE"
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
+	runAsProgram()
 	var err error
 	dir, root := os.Getenv(serveVariable), os.Getenv(mountVariable)
 	switch {

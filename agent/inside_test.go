@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -210,12 +211,24 @@ func TestPrepareInside(t *testing.T) {
 	if !bytes.Equal(own, copied) {
 		t.Fatal("sprite-env is another program")
 	}
-	for _, name := range []string{"bin/sprite-env", "bin/sprite-browser"} {
-		info, err := os.Stat(filepath.Join(root, ".sprite", name))
+	info, err := os.Stat(program)
+	must(t, err)
+	if info.Mode().Perm() != 0o755 {
+		t.Fatal(info.Mode())
+	}
+	for _, name := range otherNames {
+		target, err := os.Readlink(filepath.Join(root, ".sprite/bin", name))
 		must(t, err)
-		if info.Mode().Perm() != 0o755 {
-			t.Fatalf("%s: %v", name, info.Mode())
+		expectText(t, name, target, "sprite-env")
+	}
+	for _, name := range []string{".sprite/llm.txt", ".sprite/llm-dev.txt", ".sprite/docs/agent-context.md", ".sprite/checkpoints/README", ".sprite/languages/README",
+		".sprite/etc/profile.d/README", "etc/profile.d/sprite.sh"} {
+		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.Size() == 0 || info.Mode() != 0o644 {
+			t.Fatalf("%s: %v %v", name, info, err)
 		}
+	}
+	if info, err := os.Stat(filepath.Join(root, ".sprite/logs/services")); err != nil || !info.IsDir() {
+		t.Fatal(err)
 	}
 	must(t, os.WriteFile(program, []byte("short"), 0o755))
 	prepareInside(root)
@@ -225,6 +238,52 @@ func TestPrepareInside(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, ".sprite/version.txt"))
 	must(t, err)
 	expectText(t, "version", string(text), version+"\n")
+}
+
+func TestPrepareInsideFollowsNoLinkAndStopsAtNothing(t *testing.T) {
+	root := t.TempDir()
+	mine := filepath.Join(root, "mine")
+	must(t, os.WriteFile(mine, []byte("mine"), 0o600))
+	must(t, os.MkdirAll(filepath.Join(root, ".sprite/bin"), 0o755))
+	for _, name := range []string{"llm.txt", "bin/open", "bin/sprite-env", "bin/open.new"} {
+		must(t, os.Symlink(mine, filepath.Join(root, ".sprite", name)))
+	}
+	must(t, os.MkdirAll(filepath.Join(root, ".sprite/bin/xdg-open/full"), 0o755)) // has the place of a link
+	must(t, os.WriteFile(filepath.Join(root, ".sprite/docs"), nil, 0o600))        // and this of a directory
+	prepareInside(root)
+	text, err := os.ReadFile(mine)
+	must(t, err)
+	expectText(t, "a file that links led to", string(text), "mine")
+	for _, name := range []string{"llm.txt", "bin/sprite-env", "llm-dev.txt", "languages/README"} {
+		if info, err := os.Lstat(filepath.Join(root, ".sprite", name)); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+	target, err := os.Readlink(filepath.Join(root, ".sprite/bin/open"))
+	must(t, err)
+	expectText(t, "open", target, "sprite-env")
+}
+
+func TestLoginShellsFindTheMachinesPrograms(t *testing.T) {
+	// The script with the paths of a test's own folder.
+	root := t.TempDir()
+	script := strings.ReplaceAll(profileScript, "/.sprite", root+"/.sprite")
+	hooks := filepath.Join(root, ".sprite/etc/profile.d")
+	must(t, os.MkdirAll(hooks, 0o755))
+	login := func(env ...string) string {
+		command := exec.Command("/bin/sh", "-c", script+"\necho $PATH $BROWSER $HOOK $sprite_each")
+		command.Env = env
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v", out, err)
+		}
+		return strings.ReplaceAll(string(out), root, "")
+	}
+	expectText(t, "plain", login("HOME=/h", "PATH=/bin"), "/h/.local/bin:/.sprite/bin:/bin /.sprite/bin/sprite-browser\n")
+	expectText(t, "again", login("HOME=/h", "PATH=/h/.local/bin:"+root+"/.sprite/bin:/bin", "BROWSER=w3m"), "/h/.local/bin:/.sprite/bin:/bin w3m\n")
+	must(t, os.WriteFile(filepath.Join(hooks, "a b.sh"), []byte("HOOK=hooked\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(hooks, "README"), []byte("exit 3\n"), 0o644))
+	expectText(t, "no home", login("PATH=/bin"), "/.sprite/bin:/bin /.sprite/bin/sprite-browser hooked\n")
 }
 
 // insideHTTP reaches an agent's own socket.

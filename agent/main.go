@@ -1,5 +1,6 @@
 // Command agent is the guest side of a sprite: PID 1 of the VM, started from the initrd, answering the two ports that
-// ARCHITECTURE.md calls the guest wire. With -serve-unix it speaks the same protocol on Unix sockets without a VM. Called sprite-env, it is a client of the sprite's own socket.
+// ARCHITECTURE.md calls the guest wire. With -serve-unix it speaks the same protocol on Unix sockets without a VM. Under the names of
+// /.sprite/bin it is what people and programs in the sprite call.
 package main
 
 import (
@@ -19,9 +20,7 @@ const version = "0.1.0"
 const wireVersion = 1
 
 func main() {
-	if filepath.Base(os.Args[0]) == "sprite-env" {
-		os.Exit(spriteEnv("/.sprite/api.sock", os.Args[1:], os.Stdout, os.Stderr))
-	}
+	runAsProgram()
 	limitResources()
 	if os.Getpid() == 1 {
 		runAsInit()
@@ -45,4 +44,17 @@ func limitResources() {
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(128 << 20)
 	syscall.Umask(0o022)
+}
+
+// runAsProgram ends with the program that the name this one was called by stands for, if there is one.
+func runAsProgram() {
+	args := os.Args[1:]
+	switch filepath.Base(os.Args[0]) {
+	case spriteEnvName:
+		os.Exit(spriteEnv("/.sprite/api.sock", args, os.Stdout, os.Stderr))
+	case "sprite-browser", "xdg-open", "open":
+		os.Exit(spriteBrowser(args, "/dev/tty", os.Stdout, os.Stderr))
+	case "sprite-console":
+		os.Exit(spriteConsole(os.Stderr))
+	}
 }
