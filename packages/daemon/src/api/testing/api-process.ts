@@ -1,7 +1,7 @@
 // A program for tests of clients: the API over an agent that runs already, until it is killed. Arguments: a directory with the agent's sockets in `ports/`, and a port, 0 for any. Everything durable lies in the directory, so
 // that it can be started there again. Sprite `one` is awake. Prints one line of JSON: url and token.
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ControlAndDataChannels } from '@sylph/channel';
 import { JournalKeeper } from '@sylph/sessions';
@@ -20,7 +20,8 @@ const channel = await new ControlAndDataChannels().connect(
 );
 await channel.open({ deadlineMs });
 // Above all ids of earlier processes.
-let lastId = Date.now();
+await mkdir(join(dir, 'sessions'), { recursive: true });
+let lastId = Math.max(0, ...(await readdir(join(dir, 'sessions'))).map(Number).filter(Number.isInteger));
 const sessions = await new JournalKeeper({ log: { warn: () => {} }, notify: async () => {} }).open({
   spriteId: 'one',
   dir: join(dir, 'sessions'),
