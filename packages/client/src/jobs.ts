@@ -22,10 +22,12 @@ export interface JobRequest {
   notify?: { url: string; secret?: string | undefined } | undefined;
 }
 
-/** Output of a job. `offset` counts the bytes of both streams together; `dropped`: bytes the server kept no longer. */
+/**
+ * Output of a job. `offset` counts the bytes of both streams together; `dropped`: bytes the server kept no longer; `rewound`: the sprite was restored, and the output goes on at `to`, before `from`, which was reached.
+ */
 export type JobOutput =
   | { type: 'stdout' | 'stderr'; offset: number; bytes: Uint8Array }
-  | { type: 'dropped'; from: number; to: number };
+  | { type: 'dropped' | 'rewound'; from: number; to: number };
 
 /** Background jobs of a sprite. */
 export class Jobs {
@@ -69,7 +71,8 @@ export class Jobs {
   }
 
   /**
-   * Its output from `offset` on; with `follow` until it ends. Returns the job as it is in the end. A connection that breaks is taken up again where it broke, without a byte lost or repeated.
+   * Its output from `offset` on; with `follow` until it ends. Returns the job as it is in the end. A connection that breaks is taken up again where it broke, without a byte lost or repeated;
+   * a restore of the sprite is told, and the output of the job goes on from there.
    */
   async *logs(
     sprite: string,
@@ -88,7 +91,7 @@ export class Jobs {
           if (line.type === 'end') return line.job;
           if (line.type === 'heartbeat') continue;
           const output = outputOf(line);
-          offset = output.type === 'dropped' ? output.to : output.offset + output.bytes.length;
+          offset = 'to' in output ? output.to : output.offset + output.bytes.length;
           yield output;
         }
         // Without an end the output so far was all that was asked for; a stream that is followed has been cut.
@@ -172,7 +175,7 @@ function asJob(answer: unknown): CreatedJob {
 }
 
 function outputOf(line: Exclude<JobLogLine, { type: 'end' | 'heartbeat' }>): JobOutput {
-  if (line.type === 'dropped') return line;
+  if (line.type === 'dropped' || line.type === 'rewound') return line;
   const bytes =
     line.encoding === 'base64'
       ? Uint8Array.from(atob(line.data), (character) => character.charCodeAt(0))

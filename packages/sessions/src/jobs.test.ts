@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { JobOptions } from '@sylph/engine';
 import type { SylphError } from '@sylph/model';
 import { SessionsFixture, readAll, request, until } from './testing/fixture.ts';
@@ -116,7 +116,15 @@ test('a snapshot takes running jobs back to where they were, tells nobody of an 
   await sessions.exportTo(out, positions);
   await sessions.start(job({ notify }, ['late']));
   await sessions.disconnect();
+  let done = false;
+  const polled = (async () => {
+    const seen = new Set<string>();
+    for (; !done; await turn()) seen.add(String(sessions.get('2')?.end?.how ?? sessions.get('2')?.id));
+    return [...seen];
+  })();
   await sessions.replaceFrom(out, 'restored to v1');
+  done = true;
+  assert.deepEqual(await polled, ['2'], 'who asks meanwhile sees it running');
   guest.restore(snapshot);
   await sessions.connect(guest.connect());
   const states = sessions.jobs().map(({ id, end }) => [id, end?.how]);

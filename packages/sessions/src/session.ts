@@ -288,7 +288,7 @@ export class LiveSession implements Session, PumpTarget {
     await this.journal.sync();
   }
 
-  /** Leaves its directory alone from now on, whether or not all is written; readers go on. It has ended. */
+  /** Leaves its directory alone from now on, whether or not all is written; readers go on. It has ended, or its guest is out of reach. */
   async freeze(): Promise<void> {
     this.#closing.abort();
     await this.#record.newest.catch(() => {}); // what is not recorded is about to be removed anyway

@@ -15,6 +15,7 @@ import { EndedShelf } from './ended-shelf.ts';
 import { copySession, exportSession } from './export.ts';
 import type { Connection } from './follow.ts';
 import { type Found, findSessions, recoverSessions, scratchPath } from './find.ts';
+import type { SessionManifest } from './manifest.ts';
 import { LiveSession, type SessionHost } from './session.ts';
 import { syncPath } from './sync-path.ts';
 import { Throttle } from './throttle.ts';
@@ -132,19 +133,12 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     const copies = found.map(({ manifest, dir: from }) => ({ manifest, from, copy: scratchPath(this.#options.dir) }));
     // What can fail for want of space comes first: the present is still untouched.
     for (const { from, copy } of copies) await copySession(from, copy);
-    for (const session of this.#running.values()) session.lose(reason);
-    const replaced = [
-      ...this.#ended.clear(),
-      ...copies.flatMap(({ manifest }) => this.#endedJobs.take(manifest.id) ?? []),
-    ];
-    for (const session of replaced) await this.#putAside(session);
+    const kept = new Set(copies.map(({ manifest }) => manifest.id));
+    for (const session of this.#running.values()) if (!kept.has(session.id)) session.lose(reason);
+    for (const session of this.#ended.clear()) await this.#putAside(session);
     // A removal under way goes by path and must not meet a new directory there.
     await Promise.all(this.#removals);
-    for (const { manifest, copy } of copies) {
-      const to = this.#dirOf(manifest.id);
-      await rename(copy, to);
-      await this.#load({ manifest, dir: to });
-    }
+    for (const { manifest, copy } of copies) await this.#takeBack(manifest, copy, reason);
   }
 
   async lose(reason: string): Promise<void> {
@@ -239,6 +233,8 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
 
   onEnd(session: LiveSession): void {
     this.#running.delete(session.id);
+    // Its place is taken by that of a snapshot: the end of this one is none to keep or to tell.
+    if (this.#leaving.has(session)) return;
     if (isJob(session)) this.#endedJobs.add(session);
     else this.#ended.add(session);
     if (session.end?.how !== 'lost') this.#track(this.#background, this.#forgetEnded(session));
@@ -265,6 +261,34 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
     session.connect(connection);
   }
 
+  /**
+   * Puts the session of a snapshot in the place of the present one of its id, if there is one, which ends as lost for those who read it. Who asks for the id meanwhile finds the one or the
+   * other: a job that goes on is never missing and never seen as lost.
+   */
+  async #takeBack(manifest: SessionManifest, copy: string, reason: string): Promise<void> {
+    const present = this.get(manifest.id);
+    const dir = this.#dirOf(manifest.id);
+    try {
+      await present?.freeze();
+      await present?.moveTo(scratchPath(this.#options.dir));
+      await rename(copy, dir);
+      const session = await LiveSession.recover(manifest, dir, this);
+      if (present !== undefined) this.#leave(present, reason);
+      this.#add(session);
+    } catch (error) {
+      if (present !== undefined) this.#leave(present, reason);
+      throw error;
+    }
+  }
+
+  /** Lets go of a session whose directory is another's now; it stays readable for those who read it. */
+  #leave(session: LiveSession, reason: string): void {
+    this.#leaving.add(session);
+    session.lose(reason);
+    this.#endedJobs.take(session.id);
+    if (!session.inUse) this.#discard(session);
+  }
+
   #cut(connection: Connection & { end: AbortController }): void {
     if (this.#connection === connection) this.#connection = undefined;
     connection.end.abort(new SylphError('agent_failed', 'the conversation with the guest is over'));
@@ -278,7 +302,10 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   }
 
   async #load(found: Found): Promise<void> {
-    const session = await LiveSession.recover(found.manifest, found.dir, this);
+    this.#add(await LiveSession.recover(found.manifest, found.dir, this));
+  }
+
+  #add(session: LiveSession): void {
     if (session.end === undefined) this.#running.set(session.id, session);
     else if (isJob(session)) this.#endedJobs.add(session);
     else this.#ended.add(session, Math.max(0, Date.now() - Date.parse(session.end.at)));

@@ -124,8 +124,13 @@ export const jobs = command({
 });
 
 async function print(context: Context, output: JobOutput): Promise<void> {
-  if (output.type === 'dropped') {
-    context.out.note(`sylph: ${output.to - output.from} bytes of output are gone: the server keeps a bounded amount`);
+  if ('to' in output) {
+    const { type, from, to } = output;
+    context.out.note(
+      type === 'dropped'
+        ? `sylph: ${to - from} bytes of output are gone: the server keeps a bounded amount`
+        : `sylph: the sprite was restored: the job is back at byte ${to} of its output, from ${from}`,
+    );
     if (context.out.json) await context.out.result(output, () => '');
     return;
   }

@@ -7,33 +7,34 @@ import { FlowingAnswer } from './flowing-answer.ts';
 import type { Place } from './live.ts';
 import { vanished } from './vanished.ts';
 
-type LogEvent = Exclude<SessionEvent, { type: 'end' }>;
+/** The output goes on at `to`, before `from`: the sprite was restored to a time when the job had not got further. */
+interface Rewound {
+  type: 'rewound';
+  from: number;
+  to: number;
+}
+type LogEvent = Exclude<SessionEvent, { type: 'end' }> | Rewound;
 type Output = Extract<SessionEvent, { type: 'output' }>;
 
 /** What of a job's output is wanted. */
 interface Wanted {
   session: Session;
   query: z.output<typeof jobLogsQuery>;
-  /** The job as it is when asked. */
-  answer: () => Job;
+  /** The job of that id as it is now: a restore puts another session in its place. Throws when there is none. */
+  find: () => Promise<Session>;
+  answer: (session: Session) => Job;
   /** A quiet stream of lines gets one after so long, ms. */
   keepAliveMs: number;
 }
 
-/** Answers with the output of a job. Throws `invalid_request` for an offset beyond it. */
+/** Answers with the output of a job. One that is followed goes on through restores of its sprite. */
 export async function sendLogs(
   request: FastifyRequest,
   reply: FastifyReply,
   place: Place,
-  { session, query, answer, keepAliveMs }: Wanted,
+  wanted: Wanted,
 ): Promise<void> {
-  const { offset = 0, follow = false, stream } = query;
-  if (offset > session.endOffset) {
-    throw new SylphError(
-      'invalid_request',
-      `offset ${offset} lies beyond the output so far, ${session.endOffset} bytes`,
-    );
-  }
+  const { query, keepAliveMs } = wanted;
   const asLines = request.headers.accept?.includes('application/x-ndjson') === true;
   const gone = vanished(reply);
   const flowing = new FlowingAnswer(reply, place, {
@@ -44,19 +45,57 @@ export async function sendLogs(
     using _beat = asLines
       ? flowing.beat(`${JSON.stringify({ type: 'heartbeat' } satisfies JobLogLine)}\n`, keepAliveMs)
       : undefined;
-    const until = follow || session.end !== undefined ? Infinity : session.endOffset;
-    for await (const event of logEvents(session, offset, until, gone)) {
-      if (event.type === 'output' && stream !== undefined && event.stream !== stream) continue;
+    const events = jobEvents(wanted, gone);
+    let next = await events.next();
+    for (; next.done !== true; next = await events.next()) {
+      const event = next.value;
+      if (event.type === 'output' && query.stream !== undefined && event.stream !== query.stream) continue;
       await flowing.write(asLines ? `${JSON.stringify(lineOf(event))}\n` : bytesOf(event), gone);
     }
+    const session = next.value;
     if (asLines && session.end !== undefined) {
-      const line: JobLogLine = { type: 'end', offset: session.endOffset, job: answer() };
+      const line: JobLogLine = { type: 'end', offset: session.endOffset, job: wanted.answer(session) };
       await flowing.write(`${JSON.stringify(line)}\n`, gone);
     }
     flowing.end();
   } catch (error) {
-    if (!gone.aborted) request.log.error({ err: error, sessionId: session.id }, 'the output of a job cannot be read');
+    if (!gone.aborted)
+      request.log.error({ err: error, sessionId: wanted.session.id }, 'the output of a job cannot be read');
     flowing.cut();
+  }
+}
+
+/** Output of a job, over all sessions it has in turn. Returns the last of them. */
+async function* jobEvents(
+  { session: first, query, find }: Wanted,
+  signal: AbortSignal,
+): AsyncGenerator<LogEvent, Session, undefined> {
+  const { offset = 0, follow = false } = query;
+  for (let session = first, at = offset; ;) {
+    if (at > session.endOffset) {
+      yield { type: 'rewound', from: at, to: session.endOffset };
+      at = session.endOffset;
+    }
+    const until = follow || session.end !== undefined ? Infinity : session.endOffset;
+    for await (const event of logEvents(session, at, until, signal)) {
+      at = event.type === 'output' ? event.offset + event.bytes.length : event.to;
+      yield event;
+    }
+    const next = follow && session.end?.how === 'lost' ? await successor(session, find) : undefined;
+    if (next === undefined) return session;
+    session = next;
+  }
+}
+
+/** The session that took the place of a lost one; undefined when the job is lost. */
+async function successor({ end }: Session, find: () => Promise<Session>): Promise<Session | undefined> {
+  try {
+    const found = await find();
+    return found.end?.how === 'lost' && found.end.at === end?.at ? undefined : found;
+  } catch (error) {
+    // Removed meanwhile, or with its sprite: what the lost one tells is the last there is to tell.
+    if (SylphError.from(error).status === 404) return undefined;
+    throw error;
   }
 }
 
@@ -66,7 +105,7 @@ async function* logEvents(
   offset: number,
   until: number,
   signal: AbortSignal,
-): AsyncIterable<LogEvent> {
+): AsyncIterable<Exclude<SessionEvent, { type: 'end' }>> {
   if (offset >= until) return;
   for await (const event of session.read({ offset, signal })) {
     if (event.type === 'end') return;
@@ -76,9 +115,16 @@ async function* logEvents(
 }
 
 function bytesOf(event: LogEvent): Buffer {
-  return event.type === 'output'
-    ? event.bytes
-    : Buffer.from(`[output from byte ${event.from} to ${event.to} is gone]\n`);
+  switch (event.type) {
+    case 'output':
+      return event.bytes;
+    case 'dropped':
+      return Buffer.from(`[output from byte ${event.from} to ${event.to} is gone]\n`);
+    case 'rewound':
+      return Buffer.from(`[the job was taken back from byte ${event.from} of its output to ${event.to}]\n`);
+    default:
+      return event satisfies never;
+  }
 }
 
 function lineOf(event: LogEvent): JobLogLine {

@@ -104,7 +104,7 @@ export const jobRoutes =
         operationId: 'jobLogs',
         summary: 'Read the output of a background job',
         description:
-          'The bytes as they are, or one JSON object a line with `Accept: application/x-ndjson`; the last line is of type `end` when the job has ended. Output beyond the newest 64 MiB is dropped while nobody reads, which is told. Wakes nothing, and keeps no sprite awake.',
+          'The bytes as they are, or one JSON object a line with `Accept: application/x-ndjson`; the last line is of type `end` when the job has ended. A restore to a checkpoint in which the job runs does not end a stream that follows it: where less output is known then than was told or asked for, a line of type `rewound` says so (of bytes, a line of text), and the output goes on at its `to`, made anew by the job; that is also the answer to an `offset` beyond the output. Output beyond the newest 64 MiB is dropped while nobody reads, which is told. Wakes nothing, and keeps no sprite awake.',
         tags,
         params: oneJob,
         querystring: jobLogsQuery,
@@ -126,7 +126,8 @@ export const jobRoutes =
         await sendLogs(request, reply, place, {
           session,
           query: request.query,
-          answer: () => jobAnswer(session, name),
+          find: () => find(request.caller.org, name, request.params.job),
+          answer: (each) => jobAnswer(each, name),
           keepAliveMs: deps.limits.keepAliveMs,
         });
       },

@@ -96,7 +96,10 @@ export interface SpriteSessions extends AsyncDisposable {
   positions(): SessionPosition[];
   /** Writes the journals of these sessions, up to their positions, into `dir` (exists, empty). fsynced. */
   exportTo(dir: string, positions: readonly SessionPosition[]): Promise<void>;
-  /** Takes over the sessions of a snapshot in place of all present ones, whose clients are told `reason` and whose running ones end as lost; ended jobs stay. Call while disconnected. `dir` undefined: none. */
+  /**
+   * Takes over the sessions of a snapshot in place of all present ones, whose clients are told `reason` and whose running ones end as lost; ended jobs stay. A session of the snapshot has the id of the present one it replaces:
+   * {@link get} finds one of the two at any time. Call while disconnected. `dir` undefined: none.
+   */
   replaceFrom(dir: string | undefined, reason: string): Promise<void>;
   /** Running sessions end as lost. */
   lose(reason: string): Promise<void>;

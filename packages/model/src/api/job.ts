@@ -92,7 +92,9 @@ export const jobList = z.strictObject({ count: z.int(), jobs: z.array(job) }).me
 /** Query of `GET …/jobs/{id}/logs`. */
 export const jobLogsQuery = z.object({
   stream: z.enum(['stdout', 'stderr']).optional().meta({ description: 'Only this one; absent: both as they came' }),
-  offset: wholeNumber.optional().meta({ description: 'Begin there, in bytes of both streams together' }),
+  offset: wholeNumber
+    .optional()
+    .meta({ description: 'Begin there, in bytes of both streams together; beyond the output so far: at its end' }),
   follow: flag.meta({ description: 'Go on until the job ends' }),
 });
 
@@ -106,6 +108,9 @@ export const jobLogLine = z
       encoding: z.literal('base64').optional(),
     }),
     z.strictObject({ type: z.literal('dropped'), from: z.int(), to: z.int() }),
+    z
+      .strictObject({ type: z.literal('rewound'), from: z.int(), to: z.int() })
+      .meta({ description: 'The sprite was restored: the output goes on at `to`, before `from`' }),
     z.strictObject({ type: z.literal('heartbeat') }),
     z.strictObject({ type: z.literal('end'), offset: z.int(), job }),
   ])

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { SylphClient } from '@sylph/client';
+import { SylphClient, type JobOutput } from '@sylph/client';
+import type { Job } from '@sylph/model';
 import { Api } from '../api.ts';
 import { TestDaemon, vmsBelow } from '../daemon.ts';
 import { checkLeaks } from '../leaks.ts';
@@ -50,6 +51,10 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
     const late = await jobs.start('jobs', { cmd: ['sleep', '1000'] });
     await until('more output', async () => (await jobs.get('jobs', id)).output_bytes > asleep.output_bytes);
 
+    const before = (await jobs.get('jobs', id)).output_bytes;
+    const following = followed(jobs.logs('jobs', id, { follow: true }));
+    const waiting = jobs.wait('jobs', id);
+    const states = watchState(async () => (await jobs.get('jobs', id)).state);
     await api.restore('jobs', checkpoint);
     assert.equal((await jobs.get('jobs', late.id)).state, 'lost');
     assert.equal((await jobs.get('jobs', id)).state, 'running');
@@ -57,9 +62,16 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
     await api.text('jobs', 'touch /tmp/end');
     const ended = await jobs.wait('jobs', id);
     assert.deepEqual([ended.state, ended.exit_code], ['failed', 7]);
+    assert.deepEqual(await waiting, ended, 'who waited through the restore sees the true end');
+    assert.deepEqual(await states.stop(), ['running', 'failed'], 'who polled saw no other state');
+    const { rewound, job } = await following;
+    assert.deepEqual(job, ended, 'and who followed');
+    assert.equal(rewound.length, 1);
+    assert.ok((rewound[0]?.from ?? 0) >= before);
+    const [{ to = 0 } = {}] = rewound;
+    assert.ok(to >= at && to < before, `back at ${to}, which was ${at} or more at the checkpoint`);
     let output = '';
-    for await (const each of jobs.logs('jobs', id))
-      if (each.type !== 'dropped') output += new TextDecoder().decode(each.bytes);
+    for await (const each of jobs.logs('jobs', id)) if ('bytes' in each) output += new TextDecoder().decode(each.bytes);
     const lines = output.trimEnd().split('\n').map(Number);
     assert.deepEqual(
       lines,
@@ -73,6 +85,34 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
     receiver.close();
   }
 });
+
+/** Reads logs to their end. */
+async function followed(
+  logs: AsyncGenerator<JobOutput, Job, undefined>,
+): Promise<{ rewound: { from: number; to: number }[]; job: Job }> {
+  const rewound: { from: number; to: number }[] = [];
+  let next = await logs.next();
+  for (; next.done !== true; next = await logs.next())
+    if (next.value.type === 'rewound') rewound.push({ from: next.value.from, to: next.value.to });
+  return { rewound, job: next.value };
+}
+
+/** Asks for a state again and again until it is stopped; the states seen, each once. */
+function watchState(ask: () => Promise<string>): { stop: () => Promise<string[]> } {
+  const seen = new Set<string>();
+  let stopped = false;
+  const watching = (async () => {
+    for (; !stopped; await new Promise((resolve) => setTimeout(resolve, 50))) seen.add(await ask());
+    seen.add(await ask());
+  })();
+  return {
+    stop: async () => {
+      stopped = true;
+      await watching;
+      return [...seen];
+    },
+  };
+}
 
 test('a job keeps its sprite awake until it ends, and no longer', async () => {
   await using daemon = await TestDaemon.start({ settings: { 'idle-timeout': '1' } });
