@@ -7,7 +7,7 @@ import { parseEnvironment } from '../exec/environment.ts';
 import { readJobInput } from '../exec/job-input.ts';
 import { terminalSize } from '../exec/on-terminal.ts';
 import { pipeOutput } from '../exec/plain.ts';
-import { runSession } from '../exec/run.ts';
+import { openBrowser, runSession } from '../exec/run.ts';
 import { usageError } from '../failure.ts';
 
 const commandOptions = {
@@ -18,6 +18,7 @@ const commandOptions = {
     description: 'variable to set; K=V,K2=V2; a bare NAME takes its value from here; repeatable',
   },
   portForward: { kind: 'off', description: 'do not forward the ports that the command opens' },
+  openBrowser,
 } as const;
 
 export const exec = command({
@@ -71,6 +72,7 @@ export const exec = command({
       waitingFor: `waiting for ${sprite} to wake`,
       stdin: options.stdin,
       forward: options.portForward,
+      openBrowser: options.openBrowser,
       open: (watching) => client.exec(sprite, { ...request, ...watching }),
     });
   },
@@ -104,6 +106,7 @@ export const console = command({
       waitingFor: `waiting for ${sprite} to wake`,
       stdin: true,
       forward: options.portForward,
+      openBrowser: options.openBrowser,
       open: (watching) => client.exec(sprite, { ...request, ...watching }),
     });
   },
@@ -147,7 +150,7 @@ async function httpPost(context: Context, sprite: string, request: ExecRequest):
   });
   try {
     if (context.out.json) return await tell(context, sprite, undefined, await collect(running, maxCapturedBytes));
-    await pipeOutput(running);
+    await pipeOutput(running.output);
     return (await running.exit).code;
   } finally {
     process.stdin.destroy();

@@ -1,9 +1,9 @@
+import { Forward } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
-import { CliError, usageError } from '../failure.ts';
+import { CliError, describe, usageError } from '../failure.ts';
 import { printable } from '../output/style.ts';
 import { carry } from '../ports/carry.ts';
-import { Forward } from '../ports/forward.ts';
 import { parsePair, parseTarget, type PortPair } from '../ports/pairs.ts';
 
 export const proxy = command({
@@ -59,7 +59,8 @@ async function forwardAll(context: Context, pairs: readonly PortPair[]): Promise
   await client.sprites.get(sprite);
   const forwards: { pair: PortPair; forward: Forward }[] = [];
   for (const pair of pairs) {
-    const failed = (reason: string): void => {
+    const failed = (thrown: unknown): void => {
+      const reason = describe(thrown).message;
       out.note(`sylph: a connection to ${nameOf(pair)} failed: ${printable(reason)}`);
       if (out.json) void out.result({ type: 'failed', ...remoteOf(pair), error: reason }, () => '');
     };

@@ -1,7 +1,7 @@
 import { collect } from '@sylph/client';
 import { command } from '../command.ts';
 import { captured, maxCapturedBytes } from '../exec/captured.ts';
-import { runSession } from '../exec/run.ts';
+import { openBrowser, runSession } from '../exec/run.ts';
 import { ago } from '../output/human.ts';
 import { table } from '../output/table.ts';
 
@@ -44,8 +44,9 @@ const attach = command({
   description: 'Its output so far comes first. On a terminal Ctrl+\\ detaches again.',
   arguments: [{ name: '<id>', description: 'id from `sylph sessions list`', completes: 'session' }],
   common: ['org', 'sprite'],
-  options: { stdin: { kind: 'off', description: 'only watch' } },
-  async run(context, [id = ''], { stdin }) {
+  options: { stdin: { kind: 'off', description: 'only watch' }, openBrowser },
+  async run(context, [id = ''], options) {
+    const { stdin } = options;
     const sprite = await context.sprite();
     const client = await context.client();
     if (!context.out.json) {
@@ -54,6 +55,7 @@ const attach = command({
         waitingFor: `waiting for session ${id} of ${sprite}`,
         stdin,
         forward: false,
+        openBrowser: options.openBrowser,
         open: (watching) => client.attach(sprite, id, { stdin, ...watching }),
       });
     }

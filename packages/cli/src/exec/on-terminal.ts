@@ -1,4 +1,4 @@
-import type { ExecSession, TerminalSize } from '@sylph/client';
+import type { ExecSession, OutputChunk, TerminalSize } from '@sylph/client';
 import { DetachKey } from '../terminal/detach-key.ts';
 import { LocalTerminal } from '../terminal/local-terminal.ts';
 
@@ -10,7 +10,7 @@ const ctrlC = 0x03;
 /** The state of the connection, as the keyboard needs it. */
 export interface ConnectionState {
   /** Shows a line of our own. Replaced while a program has the terminal. */
-  remark: (text: string) => void;
+  remark: LocalTerminal['remark'];
   /** False while it is being taken up again. */
   connected: boolean;
 }
@@ -19,7 +19,10 @@ export interface ConnectionState {
  * Puts the person through to a session with a terminal, until it ends or Ctrl+\ is pressed. The terminal is put back before this returns or throws. While the
  * connection is broken Ctrl+C leaves, since it could not reach anybody.
  */
-export async function runOnTerminal(session: ExecSession, connection: ConnectionState): Promise<TerminalEnd> {
+export async function runOnTerminal(
+  session: ExecSession,
+  { connection, output }: { connection: ConnectionState; output: AsyncIterable<OutputChunk> },
+): Promise<TerminalEnd> {
   const terminal = new LocalTerminal();
   const left = Promise.withResolvers<TerminalEnd>();
   const detachKey = new DetachKey();
@@ -53,13 +56,13 @@ export async function runOnTerminal(session: ExecSession, connection: Connection
     process.stdin.resume();
   });
   const { remark } = connection;
-  connection.remark = (text) => terminal.remark(text);
+  connection.remark = (text, options) => terminal.remark(text, options);
   process.stdin.on('data', typed).once('end', gone).once('error', gone);
   process.stdout.on('resize', resize);
   resize();
   try {
     const ended = (async (): Promise<TerminalEnd> => {
-      for await (const { bytes } of session.output) await terminal.write(bytes);
+      for await (const { bytes } of output) await terminal.write(bytes);
       return { how: 'exited', code: (await session.exit).code };
     })();
     ended.catch(() => undefined); // After detaching nobody waits for it.

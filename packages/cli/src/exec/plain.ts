@@ -1,4 +1,4 @@
-import type { ExecSession, ServerMessage } from '@sylph/client';
+import type { ExecSession, OutputChunk, ServerMessage } from '@sylph/client';
 import { writeTo } from '../output/output.ts';
 
 const ctrlD = 0x04;
@@ -36,11 +36,14 @@ export function watch({ note }: SessionNotes): {
 }
 
 /** Lets a command without a terminal speak to our stdin, stdout and stderr. Resolves to its exit code once its output is out. */
-export async function runPlain(session: ExecSession, options: { stdin: boolean }): Promise<number> {
+export async function runPlain(
+  session: ExecSession,
+  options: { stdin: boolean; output: AsyncIterable<OutputChunk> },
+): Promise<number> {
   const input = options.stdin ? pipeStdin(session) : Promise.resolve();
   try {
     // An input that cannot be read ends the run; one that was read to its end does not.
-    await Promise.race([pipeOutput(session), input.then(() => new Promise<never>(() => undefined))]);
+    await Promise.race([pipeOutput(options.output), input.then(() => new Promise<never>(() => undefined))]);
     return (await session.exit).code;
   } finally {
     if (options.stdin) process.stdin.destroy();
@@ -61,7 +64,7 @@ async function pipeStdin(session: ExecSession): Promise<void> {
 }
 
 /** Writes output to where it belongs, as fast as its readers take it. */
-export async function pipeOutput(session: Pick<ExecSession, 'output'>): Promise<void> {
-  for await (const { stream, bytes } of session.output)
+export async function pipeOutput(output: AsyncIterable<OutputChunk>): Promise<void> {
+  for await (const { stream, bytes } of output)
     await writeTo(stream === 'stdout' ? process.stdout : process.stderr, bytes);
 }

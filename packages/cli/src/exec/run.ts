@@ -1,4 +1,6 @@
 import type { AttachRequest, ExecRequest, ExecSession } from '@sylph/client';
+import { BrowserWatch } from '../browser/browser-watch.ts';
+import type { OptionSpec } from '../command.ts';
 import type { Context } from '../context.ts';
 import { Interrupted } from '../failure.ts';
 import { AutoForward } from '../ports/auto-forward.ts';
@@ -6,6 +8,13 @@ import { watch, runPlain } from './plain.ts';
 import { explainLoss } from './lost.ts';
 import { isInteractive, runOnTerminal, type ConnectionState } from './on-terminal.ts';
 import { StopSignals } from './stop-signals.ts';
+
+/** Option of everything that opens a session. */
+export const openBrowser = {
+  kind: 'flag',
+  description:
+    'open the web addresses that programs in its terminal ask for, in the browser here; SYLPH_OPEN_BROWSER=1 too',
+} as const satisfies OptionSpec;
 
 /** A session about to be opened; `watching` has to be passed on to the client. */
 export type OpenSession = (
@@ -15,7 +24,14 @@ export type OpenSession = (
 /** Opens a session, speaks to it from our terminal or our pipes, and returns the exit code of the command; 0 after detaching. */
 export async function runSession(
   context: Context,
-  options: { sprite: string; waitingFor: string; stdin: boolean; forward: boolean; open: OpenSession },
+  options: {
+    sprite: string;
+    waitingFor: string;
+    stdin: boolean;
+    forward: boolean;
+    openBrowser: boolean;
+    open: OpenSession;
+  },
 ): Promise<number> {
   const { out } = context;
   const control = new AbortController();
@@ -49,10 +65,17 @@ export async function runSession(
       },
     }),
   );
+  const browser = new BrowserWatch({
+    opens: options.openBrowser || context.env['SYLPH_OPEN_BROWSER'] === '1',
+    remark: (text) => connection.remark(text, { lasting: true }),
+    forward: forwards === undefined ? undefined : (ports) => forwards.ask(ports),
+  });
+  // A program that reads our output gets all of it.
+  const output = session.tty && process.stdout.isTTY ? browser.filter(session.output) : session.output;
   if (session.tty && isInteractive()) {
     // From here on the terminal deals with signals: it has to be put back first.
     signals[Symbol.dispose]();
-    const end = await runOnTerminal(session, connection).catch((thrown: unknown) => {
+    const end = await runOnTerminal(session, { connection, output }).catch((thrown: unknown) => {
       throw explainLoss(thrown, { id: session.id, sprite: options.sprite });
     });
     if (end.how === 'exited') return end.code;
@@ -67,7 +90,7 @@ export async function runSession(
     session.detach();
   });
   try {
-    return await runPlain(session, { stdin: options.stdin });
+    return await runPlain(session, { stdin: options.stdin, output });
   } catch (thrown) {
     if (thrown instanceof Interrupted) out.note(`sylph: left session ${session.id} of ${options.sprite}`);
     throw explainLoss(thrown, { id: session.id, sprite: options.sprite });

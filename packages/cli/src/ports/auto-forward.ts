@@ -1,6 +1,6 @@
-import { isPortMessage, type PortTarget, type ServerMessage, type SylphClient } from '@sylph/client';
+import { Forward, isPortMessage, type PortTarget, type ServerMessage, type SylphClient } from '@sylph/client';
+import { describe } from '../failure.ts';
 import { printable } from '../output/style.ts';
-import { Forward } from './forward.ts';
 
 /** Most ports of one command that are forwarded. */
 const maxForwards = 32;
@@ -11,6 +11,8 @@ export class AutoForward implements AsyncDisposable {
   readonly #sprite: string;
   readonly #remark: (text: string) => void;
   readonly #forwards = new Map<string, Promise<Forward | undefined>>();
+  /** Forwarded because somebody asked for them, whoever listens on them. */
+  readonly #asked = new Set<number>();
   #over = false;
 
   constructor(options: { client: SylphClient; sprite: string; remark: (text: string) => void }) {
@@ -23,6 +25,7 @@ export class AutoForward implements AsyncDisposable {
   heard(message: ServerMessage): void {
     if (this.#over || !isPortMessage(message)) return;
     const { type, port, address } = message;
+    if (this.#asked.has(port)) return;
     const key = `${address} ${port}`;
     const known = this.#forwards.get(key);
     if (type === 'port_closed') {
@@ -33,6 +36,17 @@ export class AutoForward implements AsyncDisposable {
     }
   }
 
+  /** Forwards ports that are not forwarded yet, until the end. Resolves when those that can be are. */
+  async ask(ports: readonly number[]): Promise<void> {
+    for (const port of ports) {
+      const known = [...this.#forwards.keys()].some((key) => key.endsWith(` ${port}`));
+      if (this.#over || known || this.#forwards.size >= maxForwards) continue;
+      this.#asked.add(port);
+      this.#forwards.set(`localhost ${port}`, this.#forward({ host: 'localhost', port }));
+    }
+    await Promise.all(this.#forwards.values());
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over = true;
     const forwards = await Promise.all(this.#forwards.values());
@@ -41,8 +55,10 @@ export class AutoForward implements AsyncDisposable {
 
   /** Undefined when nothing can be listened on here. */
   async #forward(target: PortTarget & { port: number }): Promise<Forward | undefined> {
-    const failed = (reason: string): void =>
-      this.#remark(`sylph: a connection to port ${target.port} of ${this.#sprite} failed: ${printable(reason)}`);
+    const failed = (reason: unknown): void =>
+      this.#remark(
+        `sylph: a connection to port ${target.port} of ${this.#sprite} failed: ${printable(describe(reason).message)}`,
+      );
     const options = { client: this.#client, sprite: this.#sprite, target, failed };
     try {
       // In use, or not for everybody: another does as well.

@@ -36,7 +36,7 @@ export class LocalTerminal {
   #restored = false;
   #onResume: (() => void) | undefined;
   #guardian: Guardian | undefined;
-  readonly #remarks: string[] = [];
+  readonly #remarks: { text: string; lasting: boolean }[] = [];
   #quiet: NodeJS.Timeout | undefined;
 
   constructor(stdin: NodeJS.ReadStream = process.stdin, stdout: NodeJS.WriteStream & { fd: number } = process.stdout) {
@@ -70,9 +70,9 @@ export class LocalTerminal {
     this.#setRaw(true);
   }
 
-  /** Shows a line of our own, once the program is quiet and has not the whole screen. */
-  remark(text: string): void {
-    if (this.#remarks.length < maxRemarks) this.#remarks.push(text);
+  /** Shows a line of our own, once the program is quiet and has not the whole screen. One that did not come to that is shown when the terminal is put back, if it is of use then: `lasting`. */
+  remark(text: string, { lasting = false }: { lasting?: boolean } = {}): void {
+    if (this.#remarks.length < maxRemarks) this.#remarks.push({ text, lasting });
     this.#remarkLater();
   }
 
@@ -95,6 +95,7 @@ export class LocalTerminal {
     clearTimeout(this.#quiet);
     const late = this.#tracker.reporting;
     this.#writeBack();
+    this.#say(this.#remarks.splice(0).filter(({ lasting }) => lasting));
     if (late && this.#raw) {
       const drop = (): void => undefined;
       this.#stdin.on('data', drop);
@@ -113,8 +114,12 @@ export class LocalTerminal {
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => {
       if (this.#restored || !this.#tracker.interruptible) return;
-      for (const text of this.#remarks.splice(0)) this.#stdout.write(`\r\n${text}\r\n`);
+      this.#say(this.#remarks.splice(0));
     }, remarkQuietMs).unref();
+  }
+
+  #say(remarks: readonly { text: string }[]): void {
+    for (const { text } of remarks) this.#stdout.write(`\r\n${text}\r\n`);
   }
 
   #putBack(): void {
