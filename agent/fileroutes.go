@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxFileRequestBytes bounds a JSON request about files: two paths, escaped.
+	// maxFileRequestBytes bounds a JSON request about files: two paths, escaped, or those of a watch.
 	maxFileRequestBytes = 256 << 10
 	// copyBytes are read and written at once.
 	copyBytes = 128 << 10

@@ -27,7 +27,6 @@ const (
 // watchLine is a line of the answer: subscribed, event, overflow or error.
 type watchLine struct {
 	Type      string   `json:"type"`
-	Paths     []string `json:"paths,omitempty"`
 	Event     string   `json:"event,omitempty"`
 	Path      string   `json:"path,omitempty"`
 	Timestamp string   `json:"timestamp,omitempty"`
@@ -87,7 +86,7 @@ func watchFiles(w http.ResponseWriter, r *http.Request) error {
 	stop := context.AfterFunc(r.Context(), func() { _ = x.events.SetReadDeadline(time.Now()) })
 	defer stop()
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	_ = x.tell(&watchLine{Type: "subscribed", Paths: x.roots}) // what follows fails too when the host is gone
+	_ = x.tell(&watchLine{Type: "subscribed"}) // what follows fails too when the host is gone
 	if err := x.follow(); err != nil && x.ctx.Err() == nil {
 		bad := fileFail(err, "watch", "")
 		_ = x.tell(&watchLine{Type: "error", Path: bad.Path, Error: bad.Text, Code: bad.Code}) // as above

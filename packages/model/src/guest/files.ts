@@ -6,6 +6,9 @@ export const maxPathBytes = 4095;
 /** Longest line of a list or of a watch, bytes: a path, escaped, and what is said of it. */
 export const maxFileLineBytes = 64 * 1024;
 
+/** Longest JSON request about files that the agent takes, bytes. */
+export const maxFileRequestBytes = 256 * 1024;
+
 const path = z.string().max(8192);
 const mode = z.string().regex(/^[0-7]{1,5}$/);
 const size = z.int().nonnegative();
@@ -77,7 +80,7 @@ const eventKind = z.enum(['write', 'create', 'remove', 'rename', 'chmod']);
 
 /** A line of `POST /v1/files/watch`; `subscribed` is the first. */
 export const guestWatchLine = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('subscribed'), paths: z.array(path).optional() }),
+  z.object({ type: z.literal('subscribed') }),
   z.object({
     type: z.literal('event'),
     event: eventKind,

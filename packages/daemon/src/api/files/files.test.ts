@@ -256,6 +256,26 @@ describe('files', () => {
     await idle();
   });
 
+  it('takes as many paths to watch as the agent does, and says when there are more', async () => {
+    const long = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(250)).join('/');
+    await mkdir(join(dir, long), { recursive: true });
+    const socket = api.socket('/v1/sprites/one/fs/watch');
+    assert.equal((await socket.opened).status, 101);
+    const paths = Array.from({ length: 256 }, () => long);
+    socket.send({ type: 'subscribe', paths, workingDir: dir });
+    await socket.until((messages) => messages.length === 1);
+    assert.equal((socket.messages[0] as Json).code, 'invalid_request');
+    assert.match((socket.messages[0] as Json).message, /more than 262144/);
+    socket.send({ type: 'subscribe', paths: paths.slice(0, 200), workingDir: dir });
+    await socket.until((messages) => messages.length === 2);
+    assert.deepEqual(socket.messages[1], {
+      type: 'subscribed',
+      paths: paths.slice(0, 200).map((path) => join(dir, path)),
+    });
+    socket.raw.close();
+    await idle();
+  });
+
   it('serves every file method of the official client', async () => {
     const remote = new SpritesClient(api.token, { baseURL: api.url }).sprite('one').filesystem(dir);
     const bytes = randomBytes(200_000);

@@ -1,5 +1,11 @@
 import { GuestFileError, type SpriteLease } from '@sylph/engine';
-import { SylphError, watchSubscribe, type FileWatchMessage, type GuestWatchLine } from '@sylph/model';
+import {
+  maxFileRequestBytes,
+  SylphError,
+  watchSubscribe,
+  type FileWatchMessage,
+  type GuestWatchLine,
+} from '@sylph/model';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { RawData } from 'ws';
@@ -23,7 +29,7 @@ const pingMs = 20_000;
 
 const description = `Text messages. To the server, up to 16 times: \`{"type":"subscribe","paths":[…],"recursive":bool,"workingDir"}\`. From it: \`subscribed\` with the absolute paths, from which moment on nothing is missed; \`event\` with \`path\`, \`event\` (write, create, remove, rename, chmod), \`timestamp\`, \`size\`, \`isDir\`; \`overflow\`: changes came faster than they were read and some were lost, look at the files again; \`error\` with \`message\`, \`path\`, \`code\`.
 
-What a new directory holds is reported, and it is watched too. A rename is \`rename\` for the old and \`create\` for the new path. At most 8,192 directories a subscription. The watch holds the sprite awake. Close codes: 1000; 1008 the token is no longer valid; 1011 the sprite could not go on; 1012 the server restarts.`;
+What a new directory holds is reported, and it is watched too. A rename is \`rename\` for the old and \`create\` for the new path. At most 8,192 directories a subscription, and 256 KiB of absolute paths. The watch holds the sprite awake. Close codes: 1000; 1008 the token is no longer valid; 1011 the sprite could not go on; 1012 the server restarts.`;
 
 /** `…/fs/watch`: changes of files through a WebSocket. */
 export const fileWatchRoutes =
@@ -71,11 +77,9 @@ async function subscribe(
   try {
     const { paths, recursive, ...fields } = parse(data);
     const targets = paths.map((path) => targetOf(path, fields).path);
-    const lines = await channel.files.watch(targets, {
-      user: userOf(fields),
-      recursive: recursive === true,
-      signal: client.gone,
-    });
+    const request = { user: userOf(fields), recursive: recursive === true };
+    assertFits({ paths: targets, ...request });
+    const lines = await channel.files.watch(targets, { ...request, signal: client.gone });
     for await (const line of lines) {
       const told = client.tell(messageOf(line, targets));
       if (client.unsentBytes > maxUnsentBytes) await told;
@@ -96,6 +100,17 @@ function parse(data: Buffer): z.output<typeof watchSubscribe> {
   } catch (error) {
     throw new SylphError('invalid_request', 'the message is no subscription', { cause: error });
   }
+}
+
+/** Throws `invalid_request` for a request that the agent would not take. */
+function assertFits(request: { paths: string[]; user: string; recursive: boolean }): void {
+  const sizeBytes = Buffer.byteLength(JSON.stringify(request));
+  if (sizeBytes <= maxFileRequestBytes) return;
+  throw new SylphError(
+    'invalid_request',
+    `the paths, made absolute, take ${sizeBytes} bytes as JSON, more than ${maxFileRequestBytes}`,
+    { hint: 'Watch a directory that holds them, or subscribe in parts.' },
+  );
 }
 
 function messageOf(line: GuestWatchLine, paths: string[]): FileWatchMessage {
