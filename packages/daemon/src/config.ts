@@ -88,7 +88,7 @@ export const settings = {
     default: path.join(installation, 'images'),
     help: 'image specifications',
   },
-  failpoints: { schema: z.string(), default: '', help: 'for tests: name=kill|throw|delay:MS, comma-separated' },
+  failpoints: { schema: z.string(), default: '', help: 'for tests: name=kill|throw|hold:FILE, comma-separated' },
 } as const;
 
 /** Name of a setting. */
@@ -165,9 +165,9 @@ export function parseFailpoints(text: string): Map<string, FailpointAction> {
   const armed = new Map<string, FailpointAction>();
   for (const part of text.split(',').filter((item) => item !== '')) {
     const [name = '', action = ''] = part.split('=');
-    if (!failpointNames.some((known) => known === name) || !/^(kill|throw|delay:\d+)$/.test(action)) {
+    if (!failpointNames.some((known) => known === name) || !/^(kill|throw|hold:\/[^:]+)$/.test(action)) {
       throw new SylphError('invalid_request', `${part} is not a failpoint`, {
-        hint: `name=kill|throw|delay:MS with one of ${failpointNames.join(', ')}.`,
+        hint: `name=kill|throw|hold:FILE with one of ${failpointNames.join(', ')}.`,
       });
     }
     armed.set(name, action as FailpointAction);

@@ -1,3 +1,5 @@
+import fs from 'node:fs/promises';
+
 /** Points at which the fault suite may end the daemon or make a step fail. One line here, one call in the code. */
 export const failpointNames = [
   'create.before-row',
@@ -21,15 +23,18 @@ export const failpointNames = [
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
-/** What happens at a point: the process kills itself, the step throws, or it waits. */
-export type FailpointAction = 'kill' | 'throw' | `delay:${number}`;
+/** What happens at a point: the process kills itself, the step throws, or, the first time, it makes a file and waits until somebody has removed it. */
+export type FailpointAction = 'kill' | 'throw' | `hold:${string}`;
+
+/** How often a held step looks whether its file is gone. */
+const lookMs = 10;
 
 /** Armed failpoints. In production the map is empty and `hit` costs one look-up. */
 export class Failpoints {
-  readonly #armed: ReadonlyMap<string, FailpointAction>;
+  readonly #armed: Map<string, FailpointAction>;
 
   constructor(armed: ReadonlyMap<string, FailpointAction> = new Map()) {
-    this.#armed = armed;
+    this.#armed = new Map(armed);
   }
 
   async hit(name: FailpointName): Promise<void> {
@@ -37,6 +42,9 @@ export class Failpoints {
     if (action === undefined) return;
     if (action === 'kill') process.kill(process.pid, 'SIGKILL');
     if (action === 'throw') throw new Error(`failpoint ${name}`);
-    await new Promise((resolve) => setTimeout(resolve, Number(action.slice('delay:'.length))));
+    this.#armed.delete(name);
+    const file = action.slice('hold:'.length);
+    await fs.writeFile(file, '');
+    while (await fs.stat(file).catch(() => undefined)) await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
 }

@@ -16,7 +16,7 @@ export interface DaemonOptions {
   dataDir?: string;
   /** Size of a file system of its own, that a test may fill; absent: the one all share. */
   ownFileSystemGib?: number;
-  /** `name=kill|throw|delay:MS`, comma-separated. */
+  /** `name=kill|throw|hold:FILE`, comma-separated. */
   failpoints?: string;
   /** More settings, as flags without dashes. */
   settings?: Record<string, string>;

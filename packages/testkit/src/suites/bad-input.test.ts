@@ -59,12 +59,16 @@ for (const [method, path, body, status] of requests) {
     const before = (await api.ok('GET', '/v1/sprites')).sprites.length;
     const answer = await api.call(method, path, body);
     assert.equal(answer.status, status, JSON.stringify(answer.body));
-    assert.equal(typeof answer.body.error, 'string');
-    assert.equal(typeof answer.body.message, 'string');
-    assert.equal(typeof answer.body.code, 'string');
+    assertSays(answer.body);
     assert.ok(answer.headers.get('x-request-id'));
     assert.equal((await api.ok('GET', '/v1/sprites')).sprites.length, before);
   });
+}
+
+/** Every refusal says what, why, and what to do next. */
+function assertSays(body: Record<string, unknown>): void {
+  for (const field of ['error', 'message', 'code', 'hint'])
+    assert.ok(typeof body[field] === 'string' && body[field] !== '', `no ${field}: ${JSON.stringify(body)}`);
 }
 
 test('no token, a wrong token, another organization', async () => {
@@ -73,7 +77,9 @@ test('no token, a wrong token, another organization', async () => {
       headers: authorization === undefined ? {} : { authorization },
     });
     assert.equal(response.status, 401);
-    assert.equal(((await response.json()) as { error: string }).error, 'authentication failed');
+    const body = (await response.json()) as Record<string, unknown>;
+    assert.equal(body['error'], 'authentication failed');
+    assertSays(body);
   }
 });
 

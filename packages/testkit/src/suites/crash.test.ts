@@ -1,4 +1,4 @@
-// The daemon, QEMU and the agent are killed at named points: nothing acknowledged is lost, nothing half-made is visible, and the sprite runs from the best state there is.
+// The daemon is killed at named points, QEMU and the guest while they are used: nothing acknowledged is lost, nothing half-made is visible, and the sprite runs from the best state there is.
 import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import path from 'node:path';
