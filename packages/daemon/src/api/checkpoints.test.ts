@@ -62,14 +62,30 @@ describe('checkpoints', () => {
     await using api = await ApiFixture.open();
     await api.sprite();
     const make = async (comment: string): Promise<string> => {
-      const headers = { 'idempotency-key': 'nightly' };
-      const answer = await api.request('POST', '/v1/sprites/one/checkpoint', { headers, body: { comment } });
+      const answer = await api.request('POST', '/v1/sprites/one/checkpoint', {
+        headers: { 'idempotency-key': 'nightly' },
+        body: { comment },
+      });
       return answer.text();
     };
     const [first, second] = await Promise.all([make('a'), make('a')]);
     for (const text of [first, second, await make('a')]) assert.match(text, /Checkpoint v0 created successfully/);
     assert.equal(api.service.made.length, 1);
-    assert.match(await make('b'), /"code":"idempotency_mismatch"/);
+    const path = '/v1/sprites/one/checkpoint';
+    const other = await api.json('POST', path, { headers: { 'idempotency-key': 'nightly' }, body: { comment: 'b' } });
+    assert.deepEqual([other.status, other.body.code], [409, 'idempotency_mismatch']);
+    const malformed = await api.json('POST', path, { headers: { 'idempotency-key': 'a b' } });
+    assert.deepEqual([malformed.status, malformed.body.code], [400, 'invalid_request']);
+    // Also while the first is under way.
+    const gate = Promise.withResolvers<void>();
+    api.service.before = (call) => (call.startsWith('checkpoint') ? gate.promise : undefined);
+    const headers = { 'idempotency-key': 'weekly' };
+    const slow = api.request('POST', path, { headers, body: { comment: 'c' } });
+    await slow;
+    const early = await api.json('POST', path, { headers, body: { comment: 'd' } });
+    assert.deepEqual([early.status, early.body.code], [409, 'idempotency_mismatch']);
+    gate.resolve();
+    assert.match(await (await slow).text(), /Checkpoint v1 created successfully/);
   });
 
   it('that fail say so in the last line', async () => {

@@ -51,6 +51,8 @@ export const checkpointRoutes =
         const name = nameInPath(request.params.name);
         using place = live.reserve(request, reply);
         await service.get(org, name);
+        // Once the stream has begun there is no status left to refuse with.
+        await idempotency.assertUsable(request);
         await streamWork(reply, place, {
           first: 'Creating checkpoint...',
           still: 'Still creating the checkpoint',

@@ -61,6 +61,16 @@ export class Idempotency {
     }
   }
 
+  /** For answers that begin before their work does: throws what {@link once} would throw for the key of the header. */
+  async assertUsable(request: FastifyRequest): Promise<void> {
+    const key = idempotencyKeyOf(request);
+    if (key === undefined) return;
+    const orgId = request.caller.org.id;
+    const known =
+      this.#running.get(`${orgId}/${key}`)?.hash ?? (await this.#repository.idempotent(orgId, key))?.requestHash;
+    if (known !== undefined) assertSame(known, requestHash(request));
+  }
+
   async #perform<Body>(
     orgId: string,
     key: string,
