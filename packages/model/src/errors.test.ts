@@ -65,6 +65,7 @@ describe('SylphError', () => {
         error: 'message',
         message: 'message',
         code,
+        hint: errorTable[code].hint,
         retryable: errorTable[code].retryable,
       });
     }

@@ -2,51 +2,210 @@ import * as z from 'zod';
 
 /**
  * Every failure the product can report: its HTTP status, the exit code of the command line, whether repeating the same request can help,
- * and whose doing it is. Branch on the code, never on a text.
+ * whose doing it is, and what a person can do next where the failure itself does not say. Branch on the code, never on a text.
  */
 export const errorTable = {
-  invalid_request: { status: 400, exitCode: 2, retryable: false, fault: 'user' },
-  invalid_name: { status: 400, exitCode: 2, retryable: false, fault: 'user' },
-  invalid_size: { status: 400, exitCode: 2, retryable: false, fault: 'user' },
-  unauthenticated: { status: 401, exitCode: 1, retryable: false, fault: 'user' },
-  forbidden: { status: 403, exitCode: 1, retryable: false, fault: 'user' },
-  not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  sprite_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  checkpoint_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  session_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  job_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  service_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  image_not_found: { status: 404, exitCode: 1, retryable: false, fault: 'user' },
-  method_not_allowed: { status: 405, exitCode: 1, retryable: false, fault: 'user' },
-  name_taken: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
-  illegal_state: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
-  checkpoint_in_use: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
-  service_conflict: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
-  idempotency_mismatch: { status: 409, exitCode: 1, retryable: false, fault: 'user' },
-  session_exited: { status: 410, exitCode: 1, retryable: false, fault: 'user' },
-  body_too_large: { status: 413, exitCode: 2, retryable: false, fault: 'user' },
-  rate_limited: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
-  too_many_sessions: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
-  too_many_sprites: { status: 429, exitCode: 1, retryable: true, fault: 'user' },
-  internal: { status: 500, exitCode: 1, retryable: false, fault: 'ours' },
-  agent_failed: { status: 502, exitCode: 1, retryable: true, fault: 'ours' },
-  vm_failed: { status: 502, exitCode: 1, retryable: true, fault: 'ours' },
+  invalid_request: {
+    status: 400,
+    exitCode: 2,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /openapi.json tells what each request takes.',
+  },
+  invalid_name: { status: 400, exitCode: 2, retryable: false, fault: 'user', hint: 'For example: my-sprite' },
+  invalid_size: {
+    status: 400,
+    exitCode: 2,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /v1/host tells what the host can give.',
+  },
+  unauthenticated: {
+    status: 401,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Send "Authorization: Bearer TOKEN"; sylphd token create makes a token.',
+  },
+  forbidden: { status: 403, exitCode: 1, retryable: false, fault: 'user', hint: 'Use a token that may do this.' },
+  not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /openapi.json lists what there is.',
+  },
+  sprite_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /v1/sprites lists the sprites of the organization.',
+  },
+  checkpoint_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/checkpoints?includeAuto=true lists what there is.',
+  },
+  session_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'It may have ended some time ago. GET …/exec lists what runs.',
+  },
+  job_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/jobs lists the jobs of a sprite.',
+  },
+  service_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/services lists the services of a sprite.',
+  },
+  image_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /v1/host lists the images; sylphd image build makes one.',
+  },
+  method_not_allowed: {
+    status: 405,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /openapi.json lists the methods of each path.',
+  },
+  name_taken: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Choose another name, or delete the sprite that has it.',
+  },
+  illegal_state: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Wait until what is under way has ended, then look at its state.',
+  },
+  checkpoint_in_use: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Make a newer checkpoint or restore another one first.',
+  },
+  service_conflict: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/services shows the services and what they need.',
+  },
+  idempotency_mismatch: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Use a new key for every new request.',
+  },
+  session_exited: {
+    status: 410,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'There is nothing left to do: it had ended before.',
+  },
+  body_too_large: {
+    status: 413,
+    exitCode: 2,
+    retryable: false,
+    fault: 'user',
+    hint: 'Send less at once; large input goes through stdin or into a file of the sprite.',
+  },
+  rate_limited: { status: 429, exitCode: 1, retryable: true, fault: 'user', hint: 'Wait as long as Retry-After says.' },
+  too_many_sessions: {
+    status: 429,
+    exitCode: 1,
+    retryable: true,
+    fault: 'user',
+    hint: 'End some of them, or wait until some have ended.',
+  },
+  too_many_sprites: {
+    status: 429,
+    exitCode: 1,
+    retryable: true,
+    fault: 'user',
+    hint: 'Suspend one, or wait until one goes to sleep.',
+  },
+  internal: { status: 500, exitCode: 1, retryable: false, fault: 'ours', hint: 'The log of sylphd says more.' },
+  agent_failed: {
+    status: 502,
+    exitCode: 1,
+    retryable: true,
+    fault: 'ours',
+    hint: 'Try again; if that does not help, restart the sprite.',
+  },
+  vm_failed: {
+    status: 502,
+    exitCode: 1,
+    retryable: true,
+    fault: 'ours',
+    hint: 'Try again; GET …/{name} shows the reason.',
+  },
   /** Nobody knows how the command ended: running it again may do its work twice. */
-  session_lost: { status: 502, exitCode: 1, retryable: false, fault: 'ours' },
-  sprite_failed: { status: 503, exitCode: 1, retryable: false, fault: 'ours' },
-  not_ready: { status: 503, exitCode: 1, retryable: true, fault: 'ours' },
-  shutting_down: { status: 503, exitCode: 1, retryable: true, fault: 'ours' },
-  host_unfit: { status: 503, exitCode: 1, retryable: false, fault: 'ours' },
-  timeout: { status: 504, exitCode: 1, retryable: true, fault: 'ours' },
-  pool_full: { status: 507, exitCode: 1, retryable: true, fault: 'ours' },
-} as const satisfies Record<string, { status: number; exitCode: number; retryable: boolean; fault: 'user' | 'ours' }>;
+  session_lost: {
+    status: 502,
+    exitCode: 1,
+    retryable: false,
+    fault: 'ours',
+    hint: 'See what the command has done before it is run again.',
+  },
+  sprite_failed: {
+    status: 503,
+    exitCode: 1,
+    retryable: false,
+    fault: 'ours',
+    hint: 'POST …/recover starts it from the best state there is.',
+  },
+  not_ready: { status: 503, exitCode: 1, retryable: true, fault: 'ours', hint: 'Try again in a moment.' },
+  shutting_down: { status: 503, exitCode: 1, retryable: true, fault: 'ours', hint: 'Try again in a moment.' },
+  host_unfit: {
+    status: 503,
+    exitCode: 1,
+    retryable: false,
+    fault: 'ours',
+    hint: 'sylphd doctor says what the host lacks.',
+  },
+  timeout: { status: 504, exitCode: 1, retryable: true, fault: 'ours', hint: 'Try again; the host may be busy.' },
+  pool_full: {
+    status: 507,
+    exitCode: 1,
+    retryable: true,
+    fault: 'ours',
+    hint: 'Delete checkpoints or sprites, or give the data directory more space.',
+  },
+} as const satisfies Record<
+  string,
+  { status: number; exitCode: number; retryable: boolean; fault: 'user' | 'ours'; hint: string }
+>;
 
 /** Code of a failure, a key of {@link errorTable}. */
 export type ErrorCode = keyof typeof errorTable;
 
 /** What a {@link SylphError} carries beyond its code and message. */
 export interface ErrorDetails {
-  /** What the person can do next, one sentence. */
+  /** What the person can do next, one sentence; absent: that of the {@link errorTable}. */
   hint?: string | undefined;
   /** Values for logs and for machines; never secrets. */
   context?: Record<string, unknown> | undefined;
@@ -56,14 +215,14 @@ export interface ErrorDetails {
 /** The one error class. `message` is a sentence for a person; `code` is for programs. */
 export class SylphError extends Error {
   readonly code: ErrorCode;
-  readonly hint: string | undefined;
+  readonly hint: string;
   readonly context: Record<string, unknown>;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'SylphError';
     this.code = code;
-    this.hint = details.hint;
+    this.hint = details.hint ?? errorTable[code].hint;
     this.context = details.context ?? {};
   }
 
@@ -98,7 +257,6 @@ export function isNoSpace(thrown: unknown): boolean {
 /** `pool_full`, with what did not happen. */
 export function noSpace(what: string, cause?: unknown): SylphError {
   return new SylphError('pool_full', `the pool is full: ${what}`, {
-    hint: 'Delete checkpoints or sprites, or give the data directory more space.',
     cause,
   });
 }
@@ -119,7 +277,7 @@ export const errorBody = z
     error: z.string(),
     message: z.string(),
     code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
-    hint: z.string().optional(),
+    hint: z.string().meta({ description: 'What can be done next' }),
     retryable: z.boolean(),
     errors: z
       .array(z.string())
@@ -139,7 +297,7 @@ export function toErrorBody(error: SylphError, faults?: string[]): z.output<type
     error: error.message,
     message: error.message,
     code: error.code,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    hint: error.hint,
     retryable: error.retryable,
     ...(faults === undefined ? {} : { errors: faults }),
   };

@@ -20,7 +20,7 @@ type ExecQuery = Pick<SocketExecQuery, 'cmd' | 'path' | 'env' | 'dir' | 'stdin' 
 export function sessionRequest(query: ExecQuery, sprite: SpriteView): SessionRequest {
   const tty =
     query.tty === true ? { cols: query.cols ?? defaultSize.cols, rows: query.rows ?? defaultSize.rows } : null;
-  const argv = query.cmd ?? [query.path ?? 'bash'];
+  const argv = query.cmd?.length ? query.cmd : [query.path ?? 'bash'];
   const path = query.path ?? argv[0] ?? '';
   if (path === '')
     throw new SylphError('invalid_request', 'the name of the program is empty', {

@@ -33,7 +33,7 @@ export function tellWork(told: ToldWork, log: FastifyBaseLogger): AsyncGenerator
       if (SylphError.from(thrown).status >= 500) logFailure(log, thrown, 'streamed work failed');
       const { code, message, hint } = shownFailure(thrown);
       const error = `${told.failed}: ${message}`;
-      lines.add({ type: 'error', error, code, ...(hint === undefined ? {} : { hint }) });
+      lines.add({ type: 'error', error, code, hint });
     }
   })();
   return lines.read(told.still);

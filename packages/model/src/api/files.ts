@@ -221,7 +221,7 @@ export const fileErrorBody = z
     message: z.string(),
     path: z.string(),
     code: z.string().meta({ examples: ['ENOENT', 'EACCES', 'ENOSPC'] }),
-    hint: z.string().optional(),
+    hint: z.string().meta({ description: 'What can be done next' }),
     retryable: z.boolean(),
     size_bytes: z.int().optional().meta({ description: 'Of an upload: what is there' }),
   })

@@ -29,21 +29,35 @@ export function answerFileErrors(app: FastifyInstance): void {
 }
 
 function bodyOf({ message, path, errno, status, sizeBytes }: GuestFileError): FileErrorBody {
-  const hint = hints[errno];
   return {
     error: message,
     message,
     path,
     code: errno,
-    ...(hint === undefined ? {} : { hint }),
+    hint: hints[errno] ?? `errno(3) says what ${errno} means; it is the sprite's word on this path.`,
     retryable: errno === 'EBUSY' || errno === 'ETIMEDOUT',
     ...(status === 409 && sizeBytes !== undefined ? { size_bytes: sizeBytes } : {}),
   };
 }
 
+const asRoot = 'Files are touched as the user sprite; asRoot=true does it as root.';
+const full = 'The disk of the sprite is full: delete something in it.';
 const hints: Record<string, string> = {
-  EACCES: 'Files are touched as the user sprite; asRoot=true does it as root.',
-  EPERM: 'Files are touched as the user sprite; asRoot=true does it as root.',
-  ENOSPC: 'The disk of the sprite is full: delete something in it.',
+  EACCES: asRoot,
+  EPERM: asRoot,
+  EROFS: 'This part of the file system cannot be written; choose another place.',
+  ENOENT: 'GET …/fs/list shows what there is; mkdirParents=true makes directories that are missing.',
+  EEXIST: 'Choose another name, or remove what is there.',
   ENOTEMPTY: 'recursive=true also removes what is in it.',
+  EBUSY: 'Try again when nothing uses it.',
+  EISDIR: 'Name a file in it; fs/archive reads and writes whole directories.',
+  ENOTDIR: 'A part of the path is a file.',
+  EINVAL: 'GET /openapi.json tells what the request takes; paths are absolute or begin at workingDir.',
+  ELOOP: 'Links lead in a circle; name what they are to lead to.',
+  ENAMETOOLONG: 'A name has at most 255 bytes, a path 4,095.',
+  EXDEV: 'Copy it, then remove the original: it would change its file system.',
+  ENOSPC: full,
+  EDQUOT: full,
+  ETIMEDOUT: 'Send the body without pauses; an upload in parts goes on where it broke off.',
+  EIO: 'Try again; if that does not help, look at the console of the sprite.',
 };

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +30,15 @@ const host: HostInfo = {
   sprites: { running: 0, warm: 0, cold: 0 },
   notices: [],
 };
+
+/** What every refusal says. */
+export function assertErrorBody(body: Json, what: string): void {
+  for (const field of ['error', 'message', 'code', 'hint'])
+    assert.ok(
+      typeof body[field] === 'string' && body[field] !== '',
+      `${what}: an error without ${field}: ${JSON.stringify(body)}`,
+    );
+}
 
 /** An answer that a test looks into. */
 // oxlint-disable-next-line typescript/no-explicit-any -- a test compares it whole, or names the field it is about
@@ -96,7 +106,7 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
     await rm(this.#dir, { recursive: true });
   }
 
-  /** A request with the token; a body that is no text is sent as JSON. */
+  /** A request with the token; a body that is no text is sent as JSON. A refusal has to say what, why, and what to do next. */
   async request(
     method: string,
     path: string,
@@ -105,7 +115,10 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
     const { body } = options;
     const init: RequestInit = { method, headers: { authorization: `Bearer ${this.token}`, ...options.headers } };
     if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
-    return fetch(`${this.url}${path}`, init);
+    const response = await fetch(`${this.url}${path}`, init);
+    if (response.status >= 400 && method !== 'HEAD')
+      assertErrorBody(await response.clone().json(), `${method} ${path}`);
+    return response;
   }
 
   /** A request and its JSON answer. */
@@ -175,12 +188,17 @@ export class TestSocket {
         this.#arrived.resolve();
       });
     });
-    this.opened = new Promise((resolve) => {
+    this.opened = new Promise((resolve, reject) => {
       this.raw.on('upgrade', (response) => resolve({ status: 101, headers: response.headers, body: undefined }));
       this.raw.on('unexpected-response', (_request, response) => {
         let text = '';
         response.on('data', (chunk: Buffer) => (text += chunk.toString()));
         response.on('end', () => {
+          try {
+            assertErrorBody(JSON.parse(text), url);
+          } catch (error) {
+            reject(error as Error);
+          }
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) });
           this.raw.terminate();
         });
