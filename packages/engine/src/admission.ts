@@ -21,14 +21,16 @@ export class Admission {
     this.#closing = true;
   }
 
-  /** Does what makes a sprite run, if it may. Throws `shutting_down` or `too_many_sprites`. */
+  /** Does what makes a sprite run, if it may. Throws `shutting_down`, or `too_many_sprites` with `limit` and `currentCount` as its context. */
   async run<T>(actor: SpriteActor, work: () => Promise<T>): Promise<T> {
     if (this.#closing)
       throw new SylphError('shutting_down', 'the daemon is shutting down', { hint: 'Try again in a moment.' });
-    if (this.#maxAwake > 0 && !actor.awake && this.#others(actor) >= this.#maxAwake) {
-      throw new SylphError('too_many_sprites', `${this.#maxAwake} sprites are awake, as many as this host allows`, {
-        hint: 'Suspend one, or wait until one goes to sleep.',
-      });
+    if (this.#maxAwake > 0 && !actor.awake) {
+      const others = this.#others(actor);
+      if (others >= this.#maxAwake)
+        throw new SylphError('too_many_sprites', `${this.#maxAwake} sprites are awake, as many as this host allows`, {
+          context: { limit: this.#maxAwake, currentCount: others },
+        });
     }
     this.#starting.add(actor);
     try {

@@ -201,7 +201,7 @@ describe('waking and sleeping', () => {
     assert.equal(on.world.machines.alive().length, 2);
     const asleep = ['a', 'b', 'c', 'd'].find((_, index) => starts[index]?.status === 'rejected') as string;
     const error = await rejects(on.start(asleep), 'too_many_sprites');
-    assert.ok(error.hint);
+    assert.deepEqual(error.context, { limit: 2, currentCount: 2 });
     const id = await on.checkpoint(asleep);
     await rejects(on.restart(asleep), 'too_many_sprites');
     await rejects(on.restore(asleep, id), 'too_many_sprites');

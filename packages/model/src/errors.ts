@@ -283,7 +283,9 @@ export const errorBody = z
       .array(z.string())
       .optional()
       .meta({ description: 'Every fault of a request that does not fit, one sentence each' }),
-    limit: z.int().optional().meta({ description: 'Of a rate: how many are allowed in a window' }),
+    limit: z.int().optional().meta({
+      description: 'How many are allowed: in a window of a rate, or awake at once',
+    }),
     window_seconds: z.int().optional(),
     retry_after_seconds: z.int().optional(),
     current_count: z.int().optional(),

@@ -20,6 +20,8 @@ export interface ApiLimits {
   requestsPerMinute: number;
   /** Sprites an organization makes in a minute, forks included, 0 = as many as it likes. */
   creationsPerMinute: number;
+  /** Sprites of all organizations that may be awake at once, 0 = as many as there are. The engine keeps to it; here it is told. */
+  maxAwake: number;
   /** Longest WebSocket message from a client. */
   maxMessageBytes: number;
   /** Unsent output of a client's socket at which its session is held back. */
@@ -46,6 +48,7 @@ export const defaultLimits: ApiLimits = {
   maxStreams: 1_024,
   requestsPerMinute: 60_000,
   creationsPerMinute: 600,
+  maxAwake: 0,
   maxMessageBytes: 16 * 1024 * 1024,
   maxUnsentBytes: 1024 * 1024,
   maxUnwrittenBytes: 1024 * 1024,

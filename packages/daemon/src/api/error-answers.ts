@@ -6,6 +6,9 @@ import { logFailure } from './failure-log.ts';
 import { RateLimited } from './rate-limits.ts';
 import { shortened } from './shortened.ts';
 
+/** When to ask again for one more awake sprite: nobody knows when one goes to sleep. */
+const awakeRetryS = 10;
+
 /** What every route can answer besides success, for the OpenAPI document. */
 export const errorResponses = {
   '4xx': errorBody.describe('The request cannot be served as it is; nothing was changed'),
@@ -41,11 +44,9 @@ export function answerErrors(app: FastifyInstance): void {
 
 /** Sends an error as the answer. */
 export function sendError(reply: FastifyReply, error: SylphError): FastifyReply {
-  if (error instanceof RateLimited) reply.header('retry-after', error.numbers.retry_after_seconds);
-  return reply
-    .code(error.status)
-    .header('content-type', 'application/json; charset=utf-8')
-    .send(JSON.stringify(errorAnswerOf(error)));
+  const body = errorAnswerOf(error);
+  if (body.retry_after_seconds !== undefined) reply.header('retry-after', body.retry_after_seconds);
+  return reply.code(error.status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
 }
 
 /** The answer's body. Internal errors keep their text to the log. */
@@ -58,7 +59,19 @@ export function errorAnswerOf(error: SylphError): z.output<typeof errorBody> {
     );
   const body = toErrorBody(error, error instanceof InvalidRequest ? error.faults : undefined);
   if (error instanceof RateLimited) return { ...body, error: error.kind, ...error.numbers };
-  return error.code === 'too_many_sprites' ? { ...body, error: 'concurrent_sprite_limit_exceeded' } : body;
+  return error.code === 'too_many_sprites' ? { ...body, ...awakeLimit(error) } : body;
+}
+
+/** The refusal of one more awake sprite, as existing clients read it. */
+function awakeLimit({ context }: SylphError): Partial<z.output<typeof errorBody>> {
+  const { limit, currentCount } = context;
+  return {
+    error: 'concurrent_sprite_limit_exceeded',
+    ...(typeof limit === 'number' ? { limit } : {}),
+    ...(typeof currentCount === 'number' ? { current_count: currentCount } : {}),
+    retry_after_seconds: awakeRetryS,
+    upgrade_available: false,
+  };
 }
 
 function toSylphError(thrown: unknown, request: FastifyRequest): SylphError {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SpritesClient, APIError } from '@fly/sprites';
+import { SylphError } from '@sylph/model';
 import { createToken } from '../auth/tokens.ts';
 import { ApiFixture } from './testing/fixture.ts';
 
@@ -49,6 +50,42 @@ describe('rate limits', () => {
         (error.retryAfterSeconds ?? 0) > 0,
     );
     assert.equal((await api.json('GET', '/v1/sprites')).body.sprites.length, 4);
+  });
+
+  it('tell of too many awake sprites what existing clients read', async () => {
+    await using api = await ApiFixture.open({ limits: { maxAwake: 3 } });
+    await api.service.create(api.org, { name: 'one' });
+    api.service.before = (call) => {
+      if (call.startsWith('use') || call.startsWith('start'))
+        throw new SylphError('too_many_sprites', '3 sprites are awake', { context: { limit: 3, currentCount: 4 } });
+    };
+    for (const [method, path] of [
+      ['POST', '/v1/sprites/one/start'],
+      ['POST', '/v1/sprites/one/exec?cmd=true'],
+    ] as const) {
+      const { status, body, headers } = await api.json(method, path);
+      const { error, limit, current_count: current, retry_after_seconds: retryAfterS, upgrade_available: more } = body;
+      assert.deepEqual(
+        [status, body.code, error, limit, current, more],
+        [429, 'too_many_sprites', 'concurrent_sprite_limit_exceeded', 3, 4, false],
+      );
+      assert.ok(retryAfterS > 0);
+      assert.equal(headers.get('retry-after'), String(retryAfterS));
+    }
+    const list = await api.json('GET', '/v1/sprites');
+    assert.deepEqual([list.body.running_limit, list.body.org.running_limit, list.body.warm_limit], [3, 3, 0]);
+    const client = new SpritesClient(api.token, { baseURL: api.url });
+    await assert.rejects(
+      client.sprite('one').execFileHTTP('true'),
+      (error) => error instanceof APIError && error.limit === 3 && error.currentCount === 4,
+    );
+    const watch = await api.request('GET', '/v1/sprites', { headers: { accept: 'application/x-ndjson' } });
+    const reader = watch.body?.getReader();
+    const [line = ''] = Buffer.from((await reader?.read())?.value ?? [])
+      .toString()
+      .split('\n');
+    assert.equal(JSON.parse(line).org.running_limit, 3);
+    await reader?.cancel();
   });
 
   it('are off at 0', async () => {

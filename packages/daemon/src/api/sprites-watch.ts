@@ -18,6 +18,8 @@ interface WatchOptions {
   service: SpriteService;
   live: LiveSet;
   prefix: string | undefined;
+  /** Sprites that may be awake at once, 0 = no limit. */
+  runningLimit: number;
 }
 
 /**
@@ -27,7 +29,7 @@ interface WatchOptions {
 export async function watchSprites(
   request: FastifyRequest,
   reply: FastifyReply,
-  { service, live, prefix = '' }: WatchOptions,
+  { service, live, prefix = '', runningLimit }: WatchOptions,
 ): Promise<void> {
   using place = live.reserve(request, reply);
   const { org } = request.caller;
@@ -72,7 +74,10 @@ export async function watchSprites(
 
   async function aboutNow(): Promise<object> {
     const counts = await service.counts(org.id);
-    return { timestamp: new Date().toISOString(), org: { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 } };
+    return {
+      timestamp: new Date().toISOString(),
+      org: { name: org.slug, ...counts, running_limit: runningLimit, warm_limit: 0 },
+    };
   }
 
   /** The state of a sprite, unless that is what was told last. */

@@ -72,14 +72,14 @@ export const spriteRoutes =
         const { prefix, max_results: asked = maxPageSize, continuation_token: token } = request.query;
         const limit = Math.min(asked, maxPageSize);
         if (request.headers.accept?.includes('application/x-ndjson') === true)
-          return watchSprites(request, reply, { service, live, prefix });
+          return watchSprites(request, reply, { service, live, prefix, runningLimit: deps.limits.maxAwake });
         const [found, counts] = await Promise.all([
           service.list(org, { prefix, after: token === undefined ? undefined : nameOf(token), limit: limit + 1 }),
           service.counts(org.id),
         ]);
         const page = found.slice(0, limit);
         const hasMore = found.length > limit;
-        const orgCounts = { name: org.slug, ...counts, running_limit: 0, warm_limit: 0 };
+        const orgCounts = { name: org.slug, ...counts, running_limit: deps.limits.maxAwake, warm_limit: 0 };
         return {
           sprites: page.map(answerOf),
           has_more: hasMore,

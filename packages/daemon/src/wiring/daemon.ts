@@ -106,6 +106,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     limits: {
       requestsPerMinute: config['requests-per-minute'],
       creationsPerMinute: config['creations-per-minute'],
+      maxAwake: config['max-awake'],
     },
   });
   stack.defer(() => api.close());

@@ -141,15 +141,17 @@ export const sprite = z
   .meta({ id: 'Sprite' });
 export type Sprite = z.output<typeof sprite>;
 
-/** Counters of an organization; clients read them in `org` or at top level, so both are sent. `*_limit` 0 = none. */
+/** Counters of an organization; clients read them in `org` or at top level, so both are sent. */
 export const orgCounts = z
   .strictObject({
     name: z.string(),
     running: z.int(),
     warm: z.int(),
     cold: z.int(),
-    running_limit: z.int(),
-    warm_limit: z.int(),
+    running_limit: z.int().meta({
+      description: 'Sprites that may be awake at once on this host, of all organizations together; 0 = no limit',
+    }),
+    warm_limit: z.int().meta({ description: 'Always 0: sleeping sprites are not limited' }),
   })
   .meta({ id: 'OrgCounts' });
 
