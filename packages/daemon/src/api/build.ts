@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import Fastify, { LogController, type FastifyHttpOptions, type FastifyInstance, type FastifyReply } from 'fastify';
 import { serializerCompiler, validatorCompiler, type FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { SylphError } from '@sylph/model';
+import { onBehalfOf, requestIdField } from '../request-id.ts';
 import { serveOpenApi } from '../openapi/document.ts';
 import { requireToken } from './authentication.ts';
 import { checkpointRoutes } from './checkpoints.ts';
@@ -103,7 +104,7 @@ function createServer({ limits, logger, version }: ResolvedDeps): FastifyInstanc
   const log = requestLogger(logger);
   const app = Fastify({
     loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: requestIdField }),
     genReqId: requestIdOf,
     requestIdHeader: false,
     return503OnClosing: false,
@@ -131,6 +132,8 @@ function createServer({ limits, logger, version }: ResolvedDeps): FastifyInstanc
   app.addHook('onRequest', async (request, reply) => {
     identify(request.id, reply, version);
   });
+  // What comes after it, body and handler, runs on behalf of the request.
+  app.addHook('onRequest', (request, _reply, done) => onBehalfOf(request.id, done));
   return app as unknown as FastifyInstance;
 }
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { requestIdMixin } from '../request-id.ts';
 import { startDaemon } from '../wiring/daemon.ts';
 import { configOf } from './settings.ts';
 
@@ -9,6 +10,7 @@ export function serveCommand(): Command {
     const config = configOf(command);
     const log = pino({
       level: config['log-level'],
+      mixin: requestIdMixin,
       redact: ['req.headers.authorization', '*.authorization', '*.token'],
     });
     process.umask(0o022);

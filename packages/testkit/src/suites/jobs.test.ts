@@ -43,7 +43,13 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
     const checkpoint = await api.checkpoint('jobs');
     const at = (await jobs.get('jobs', id)).output_bytes;
 
-    await api.ok('POST', '/v1/sprites/jobs/suspend');
+    const suspended = await api.call('POST', '/v1/sprites/jobs/suspend', undefined, { 'x-request-id': 'the-suspend' });
+    assert.deepEqual([suspended.status, suspended.headers.get('x-request-id')], [200, 'the-suspend']);
+    const caused = (await daemon.log()).split('\n').filter((line) => line.includes('"the-suspend"'));
+    assert.ok(
+      caused.some((line) => line.includes('sprite sleeps')),
+      'lines of the engine tell the request that caused them',
+    );
     assert.deepEqual(await vmsBelow(daemon.dataDir), []);
     const asleep = await jobs.get('jobs', id);
     assert.equal(asleep.state, 'running', 'it sleeps with its sprite');

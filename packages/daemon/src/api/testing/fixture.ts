@@ -6,9 +6,10 @@ import type { OrgRow, Repository } from '@sylph/engine';
 import type { HostInfo } from '@sylph/model';
 import { openSqliteRepository } from '@sylph/store-sqlite';
 import type { FastifyInstance } from 'fastify';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import WebSocket from 'ws';
 import { createToken } from '../../auth/tokens.ts';
+import { requestIdMixin } from '../../request-id.ts';
 import { buildApi } from '../build.ts';
 import type { ApiDeps } from '../deps.ts';
 import { FakeService } from './fake-service.ts';
@@ -57,10 +58,12 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   readonly org: OrgRow;
   /** Everything that was logged. */
   readonly log: string[];
+  /** What everything logs with. */
+  readonly logger: Logger;
   readonly #dir: string;
 
   constructor(
-    parts: Pick<ApiFixture<Service>, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log'>,
+    parts: Pick<ApiFixture<Service>, 'service' | 'repository' | 'app' | 'url' | 'token' | 'org' | 'log' | 'logger'>,
     dir: string,
   ) {
     this.service = parts.service;
@@ -70,6 +73,7 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
     this.token = parts.token;
     this.org = parts.org;
     this.log = parts.log;
+    this.logger = parts.logger;
     this.#dir = dir;
   }
 
@@ -85,7 +89,7 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
     const repository = openSqliteRepository(join(dir, 'sylph.db'));
     const token = await createToken(repository, { org: 'acme', description: 'test', expiresAt: null });
     const log: string[] = [];
-    const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
+    const logger = pino({ level: 'trace', mixin: requestIdMixin }, { write: (line: string) => void log.push(line) });
     const app = buildApi({
       service,
       repository,
@@ -97,7 +101,10 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
       ...options,
     });
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
-    return new ApiFixture({ service, repository, app, url, token, org: await repository.ensureOrg('acme'), log }, dir);
+    return new ApiFixture(
+      { service, repository, app, url, token, org: await repository.ensureOrg('acme'), log, logger },
+      dir,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
