@@ -297,7 +297,10 @@ describe('--json', () => {
       ['doctor', '--json'],
       ['completion', 'bash', '--json'],
       ['version', '--json'],
+      ['config', 'update', 'one', '--json', '--idle-timeout', '60'],
+      ['api', '/v1/host', '--json'],
       ['login', server, '--token', fixture.server.token, '--json'],
+      ['org', 'list', '--json'],
       ['logout', '--json', '--url', server],
       ['destroy', 'two', '--force', '--json'],
       // And their failures.
@@ -435,15 +438,11 @@ describe('for people', () => {
     assert.match((await run('sessions', 'list', '-s', 'one')).stdout.toString(), /sylph console/);
   });
 
-  test('list -w goes on, also into a pipe that closes', async () => {
+  test('list -w ends when nobody reads any more', async () => {
     const child = fixture.spawn(['list', '-w', '--json']);
-    const [first] = (await once(child.stdout, 'data')) as [Buffer];
-    assert.equal(JSON.parse(first.toString()).length, 1);
-    fixture.server.addSprite('new');
-    const [second] = (await once(child.stdout, 'data')) as [Buffer];
-    assert.equal(JSON.parse(second.toString()).length, 2);
+    await once(child.stdout, 'data');
     child.stdout.destroy();
-    fixture.server.addSprite('newer');
+    fixture.server.addSprite('new');
     assert.deepEqual(await once(child, 'close'), [141, null]);
   });
 

@@ -39,10 +39,13 @@ const list = command({
   aliases: ['ls'],
   summary: 'list checkpoints, newest first',
   common: ['org', 'sprite'],
-  options: { includeAuto: { kind: 'flag', short: 'a', description: 'with those the server made by itself' } },
-  async run(context, _args, { includeAuto }) {
+  options: {
+    includeAuto: { kind: 'flag', short: 'a', description: 'with those the server made by itself' },
+    history: { kind: 'text', placeholder: 'ID', description: 'only that one and what came of it' },
+  },
+  async run(context, _args, { includeAuto, history }) {
     const sprite = await context.sprite();
-    const checkpoints = await (await context.client()).checkpoints.list(sprite, { includeAuto });
+    const checkpoints = await (await context.client()).checkpoints.list(sprite, { includeAuto, history });
     const kept = checkpoints.filter((each) => each.id !== 'Current');
     await context.out.result(checkpoints, () =>
       kept.length === 0
@@ -106,13 +109,6 @@ const remove = command({
   },
 });
 
-export const checkpoint = command({
-  name: 'checkpoint',
-  aliases: ['checkpoints'],
-  summary: 'create, list, show and delete checkpoints',
-  subcommands: [create, list, info, remove],
-});
-
 export const restore = command({
   name: 'restore',
   summary: 'go back to a checkpoint',
@@ -134,6 +130,13 @@ export const restore = command({
       () => `${sprite}  is back at ${id}\n`,
     );
   },
+});
+
+export const checkpoint = command({
+  name: 'checkpoint',
+  aliases: ['checkpoints'],
+  summary: 'create, list, show, restore and delete checkpoints',
+  subcommands: [create, list, info, restore, remove],
 });
 
 /** Reads a stream to its end, showing its last words while they are waited for. */

@@ -9,6 +9,7 @@ import { terminalSize } from '../exec/on-terminal.ts';
 import { pipeOutput } from '../exec/plain.ts';
 import { openBrowser, runSession } from '../exec/run.ts';
 import { usageError } from '../failure.ts';
+import { parseSentFile, sendFirst } from '../files/sent-first.ts';
 
 const commandOptions = {
   dir: { kind: 'text', placeholder: 'DIR', description: 'directory to run in' },
@@ -33,6 +34,11 @@ export const exec = command({
   passThrough: true,
   options: {
     ...commandOptions,
+    file: {
+      kind: 'list',
+      placeholder: 'SRC:DEST',
+      description: 'copy this file or directory into the sprite first; repeatable',
+    },
     tty: { kind: 'flag', short: 't', description: 'run it in a terminal' },
     stdin: { kind: 'off', description: 'give the command no input' },
     background: { kind: 'flag', description: 'start a job and come back at once; `sylph jobs` looks after it' },
@@ -45,6 +51,8 @@ export const exec = command({
     httpPost: { kind: 'flag', description: 'use one HTTP request instead of a WebSocket' },
   },
   async run(context, args, options) {
+    checkTogether(options, context.out.json);
+    const sent = options.file.map(parseSentFile);
     const sprite = await context.sprite();
     const request: ExecRequest = {
       cmd: args,
@@ -53,17 +61,8 @@ export const exec = command({
       stdin: options.stdin,
       ...(options.tty ? { tty: terminalSize() } : {}),
     };
-    if (options.background) {
-      if (options.tty || options.httpPost)
-        throw usageError('--background excludes --tty and --http-post', 'a job has no terminal');
-      return background(context, sprite, request, options);
-    }
-    if (options.timeout !== undefined || options.notify !== undefined)
-      throw usageError('--timeout and --notify go with --background', 'add --background');
-    if (options.tty && options.httpPost)
-      throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
-    if (options.tty && context.out.json)
-      throw usageError('--tty and --json exclude each other', 'leave --tty out: the output is then collected');
+    await sendFirst(context, sprite, sent);
+    if (options.background) return background(context, sprite, request, options);
     if (options.httpPost) return httpPost(context, sprite, request);
     if (context.out.json) return asJson(context, sprite, request);
     const client = await context.client();
@@ -111,6 +110,25 @@ export const console = command({
     });
   },
 });
+
+interface Together {
+  background: boolean;
+  tty: boolean;
+  httpPost: boolean;
+  timeout: number | undefined;
+  notify: string | undefined;
+}
+
+/** Throws wrong use for options that exclude or need one another. */
+function checkTogether({ background, tty, httpPost, timeout, notify }: Together, json: boolean): void {
+  if (background && (tty || httpPost))
+    throw usageError('--background excludes --tty and --http-post', 'a job has no terminal');
+  if (!background && (timeout !== undefined || notify !== undefined))
+    throw usageError('--timeout and --notify go with --background', 'add --background');
+  if (tty && httpPost) throw usageError('--tty and --http-post exclude each other', 'HTTP exec has no terminal');
+  if (tty && json)
+    throw usageError('--tty and --json exclude each other', 'leave --tty out: the output is then collected');
+}
 
 /** Starts a job. Input comes from a pipe or file, read to its end; a terminal's is not waited for. */
 async function background(

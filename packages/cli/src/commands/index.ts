@@ -1,6 +1,8 @@
 import type { AnyCommand } from '../command.ts';
+import { api } from './api.ts';
 import { checkpoint, restore } from './checkpoints.ts';
 import { complete, completion } from './completion.ts';
+import { config } from './config.ts';
 import { doctor } from './doctor.ts';
 import { console, exec } from './exec.ts';
 import { cp, edit, file } from './files.ts';
@@ -8,20 +10,21 @@ import { host, showVersion } from './host.ts';
 import { check, fork, recover, restart, start, suspend, upgrade } from './lifecycle.ts';
 import { jobs } from './jobs.ts';
 import { login, logout } from './login.ts';
+import { auth, org } from './org.ts';
 import { proxy } from './proxy.ts';
 import { service } from './services.ts';
-import { sessions } from './sessions.ts';
+import { attach, sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
 import { use } from './use.ts';
 
 /** Every command, in groups as the help shows them. */
 export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
-  { title: 'Sprites:', commands: [create, list, info, use, destroy] },
-  { title: 'Running things:', commands: [exec, console, sessions, proxy, jobs, service] },
+  { title: 'Sprites:', commands: [create, list, info, config, use, destroy] },
+  { title: 'Running things:', commands: [exec, console, sessions, attach, proxy, jobs, service] },
   { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },
-  { title: 'Server:', commands: [login, logout, host, doctor] },
+  { title: 'Server:', commands: [login, logout, org, auth, host, api, doctor] },
   { title: 'This program:', commands: [completion, showVersion, complete] },
 ];
 

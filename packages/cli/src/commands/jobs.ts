@@ -1,6 +1,7 @@
 import type { JobOutput } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
+import { usageError } from '../failure.ts';
 import { ago, bytes } from '../output/human.ts';
 import { writeTo } from '../output/output.ts';
 import { table, type Cell } from '../output/table.ts';
@@ -58,12 +59,14 @@ const logs = command({
     offset: { kind: 'integer', placeholder: 'BYTES', description: 'begin there; both streams together are counted' },
   },
   async run(context, [id = ''], { follow, stream, offset }) {
+    if (stream !== undefined && stream !== 'stdout' && stream !== 'stderr')
+      throw usageError(`--stream ${stream} is not known`, 'write stdout or stderr');
     const sprite = await context.sprite();
     const client = await context.client();
     const output = client.jobs.logs(sprite, id, {
       follow,
       offset,
-      stream: stream === 'stdout' || stream === 'stderr' ? stream : undefined,
+      stream,
     });
     for await (const each of output) await print(context, each);
   },

@@ -38,7 +38,7 @@ const list = command({
   },
 });
 
-const attach = command({
+export const attach = command({
   name: 'attach',
   summary: 'take up a running session',
   description: 'Its output so far comes first. On a terminal Ctrl+\\ detaches again.',
@@ -98,6 +98,7 @@ const kill = command({
 
 export const sessions = command({
   name: 'sessions',
+  aliases: ['s'],
   summary: 'list, attach to and kill running commands',
   subcommands: [list, attach, kill],
 });

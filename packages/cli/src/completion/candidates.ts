@@ -75,7 +75,7 @@ async function offer(context: Context, place: Place, word: string): Promise<Cand
   if (place.valueOf !== undefined) {
     const { key, spec } = place.valueOf;
     if (key === 'sprite' || key === 'from') return lookUp(context, place, 'sprite');
-    if (key === 'checkpoint') return lookUp(context, place, 'checkpoint');
+    if (key === 'checkpoint' || key === 'history') return lookUp(context, place, 'checkpoint');
     return (spec.choices ?? []).map((value) => ({ value, description: '' }));
   }
   if (word.startsWith('-')) {

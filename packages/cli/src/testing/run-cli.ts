@@ -34,7 +34,7 @@ export class CliFixture implements AsyncDisposable {
       TERM: 'xterm-256color',
       LANG: 'C.UTF-8',
       // As the launcher does: the tests start the program some hundred times.
-      NODE_COMPILE_CACHE: join(home, 'compiled'),
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(home, 'compiled'),
     };
   }
 
