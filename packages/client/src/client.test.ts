@@ -263,6 +263,15 @@ describe('a dropped connection', () => {
     assert.ok(events.includes('resumed'));
   });
 
+  test('a signal that is sent meanwhile reaches the command afterwards', async () => {
+    const session = await client.exec('one', {
+      cmd: ['sleep', '60'],
+      onConnection: ({ type }) => type === 'lost' && session.kill('TERM'),
+    });
+    server.drop();
+    assert.equal((await session.exit).code, 143);
+  });
+
   test('input goes on where it broke when the server tells how much it took', async () => {
     const input = randomBytes(4_000_000);
     const session = await client.exec('one', { cmd: ['sh', '-c', 'sleep 0.2; cat'], stdin: true });

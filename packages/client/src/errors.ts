@@ -38,7 +38,7 @@ export class ClientError extends Error {
   readonly hint: string | undefined;
   readonly retryable: boolean;
   readonly status: number | undefined;
-  readonly rateLimit: RateLimitNumbers;
+  readonly #rateLimit: RateLimitNumbers;
   readonly #answer: string | undefined;
 
   constructor(code: ClientErrorCode, message: string, details: ClientErrorDetails = {}) {
@@ -48,7 +48,7 @@ export class ClientError extends Error {
     this.hint = details.hint;
     this.retryable = details.retryable ?? false;
     this.status = details.status;
-    this.rateLimit = details.rateLimit ?? {};
+    this.#rateLimit = details.rateLimit ?? {};
     this.#answer = details.answer;
   }
 
@@ -63,43 +63,43 @@ export class ClientError extends Error {
   }
 
   get limit(): number | undefined {
-    return this.rateLimit.limit;
+    return this.#rateLimit.limit;
   }
 
   get windowSeconds(): number | undefined {
-    return this.rateLimit.windowSeconds;
+    return this.#rateLimit.windowSeconds;
   }
 
   get retryAfterSeconds(): number | undefined {
-    return this.rateLimit.retryAfterSeconds;
+    return this.#rateLimit.retryAfterSeconds;
   }
 
   get currentCount(): number | undefined {
-    return this.rateLimit.currentCount;
+    return this.#rateLimit.currentCount;
   }
 
   get upgradeAvailable(): boolean | undefined {
-    return this.rateLimit.upgradeAvailable;
+    return this.#rateLimit.upgradeAvailable;
   }
 
   get upgradeUrl(): string | undefined {
-    return this.rateLimit.upgradeUrl;
+    return this.#rateLimit.upgradeUrl;
   }
 
   get retryAfterHeader(): number | undefined {
-    return this.rateLimit.retryAfterHeader;
+    return this.#rateLimit.retryAfterHeader;
   }
 
   get rateLimitLimit(): number | undefined {
-    return this.rateLimit.rateLimitLimit;
+    return this.#rateLimit.rateLimitLimit;
   }
 
   get rateLimitRemaining(): number | undefined {
-    return this.rateLimit.rateLimitRemaining;
+    return this.#rateLimit.rateLimitRemaining;
   }
 
   get rateLimitReset(): number | undefined {
-    return this.rateLimit.rateLimitReset;
+    return this.#rateLimit.rateLimitReset;
   }
 
   isRateLimitError(): boolean {
@@ -116,7 +116,7 @@ export class ClientError extends Error {
 
   /** Seconds until another attempt makes sense, where the server says. */
   getRetryAfterSeconds(): number | undefined {
-    const { retryAfterSeconds, retryAfterHeader } = this.rateLimit;
+    const { retryAfterSeconds, retryAfterHeader } = this.#rateLimit;
     return retryAfterSeconds !== undefined && retryAfterSeconds > 0 ? retryAfterSeconds : retryAfterHeader;
   }
 }

@@ -32,6 +32,8 @@ export interface SessionStart {
 
 const reconnectFirstMs = 200;
 const reconnectLongestMs = 5000;
+/** Signals kept for the next connection. */
+const mostUnsent = 16;
 /** Codes after which another attempt to connect cannot help. */
 const finalCodes = new Set([
   'session_not_found',
@@ -76,6 +78,8 @@ export class ExecSession implements AsyncDisposable {
   #complaint: string | undefined;
   #ended = false;
   #size: TerminalSize | undefined;
+  /** Signals for the next connection. */
+  #unsent: string[] = [];
   /** Settles when the session has a connection again, or has ended. */
   #connected: Deferred<void> = deferred();
   readonly #exit: Deferred<ExecExit> = deferred();
@@ -135,9 +139,10 @@ export class ExecSession implements AsyncDisposable {
     this.#say({ type: 'resize', ...size });
   }
 
-  /** Sends a signal, with or without `SIG`, to the command. Lost silently when it has ended. */
+  /** Sends a signal, with or without `SIG`, to the command; while the connection is broken, as soon as it stands again. Lost silently when it has ended. */
   kill(signal: string): void {
-    this.#say({ type: 'signal', signal });
+    if (this.#socket !== undefined) this.#say({ type: 'signal', signal });
+    else if (this.#unsent.length < mostUnsent) this.#unsent.push(signal);
   }
 
   /** Reads and drops the rest of the output, so that `exit` can come. */
@@ -213,6 +218,7 @@ export class ExecSession implements AsyncDisposable {
     if (this.#size !== undefined) void socket.send(JSON.stringify({ type: 'resize', ...this.#size }));
     this.#input.connect(socket, info?.inputOffset);
     this.#socket = socket;
+    for (const signal of this.#unsent.splice(0)) this.#say({ type: 'signal', signal });
     if (this.#queue.paused) socket.pause();
     this.#keepalive = new Keepalive({
       stallMs: this.#start.options.timeouts.execStallMs,

@@ -50,6 +50,8 @@ export interface HandleOwner {
   readonly sylph: SylphClient;
   readonly baseURL: string;
   readonly token: string;
+  /** A handle like the one that asks. */
+  sprite(name: string): unknown;
 }
 
 /** What a platform makes of a command. */
@@ -243,8 +245,9 @@ export class SpriteHandle<Command, Bytes extends Uint8Array, Encoding extends st
   }
 
   /** New sprites from its present or from a checkpoint, all or none. */
-  fork(request: ForkRequest, options: RepeatableOptions = {}): Promise<SpriteRecord[]> {
-    return this.#sylph.sprites.fork(this.name, request, options);
+  async fork(request: ForkRequest, options: RepeatableOptions = {}): Promise<this[]> {
+    const records = await this.#sylph.sprites.fork(this.name, request, options);
+    return records.map((record) => (this.client.sprite(record.name) as this).adopt(record));
   }
 
   /** Makes a checkpoint; what goes wrong on the way is the message `error`. */
