@@ -11,6 +11,8 @@ mkdir -p "$results"
 unit_timeout_ms=300000 vm_timeout_ms=1500000
 # Files beside one another: their tests wait more than they compute, and VMs mostly keep one CPU busy.
 concurrency=$(nproc)
+# Compiled code that all test files and the programs they start share.
+export NODE_COMPILE_CACHE=$cache/compiled
 summary=()
 
 # part NAME COMMAND…: runs one part and notes how it went.

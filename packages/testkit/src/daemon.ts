@@ -51,7 +51,12 @@ export class TestDaemon implements AsyncDisposable {
       [sylphd, 'serve', ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])],
       {
         stdio: ['ignore', log.fd, log.fd],
-        env: { PATH: process.env['PATH'], SYLPH_FAILPOINTS: options.failpoints ?? '', ...options.environment },
+        env: {
+          PATH: process.env['PATH'],
+          NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+          SYLPH_FAILPOINTS: options.failpoints ?? '',
+          ...options.environment,
+        },
       },
     );
     const started = (await fs.stat(path.join(dataDir, 'sylphd.log'))).size;
