@@ -11,7 +11,10 @@ export const spriteName = z
     'invalid sprite name format: use lower-case letters, digits and inner dashes',
   )
   .max(maxNameLength, `invalid sprite name format: at most ${maxNameLength} characters`)
-  .meta({ description: 'Lower-case letters, digits, inner dashes', examples: ['my-sprite'] });
+  .meta({
+    description: `Lower-case letters, digits, inner dashes, at most ${maxNameLength} characters`,
+    examples: ['my-sprite'],
+  });
 
 /** `sprite-<uuid>`: globally unique, never reused, unchanged by restore. */
 export const spriteId = z.string().regex(/^sprite-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);

@@ -135,7 +135,7 @@ export const checkpointRoutes =
         operationId: 'restoreCheckpoint',
         summary: 'Go back to a checkpoint',
         description:
-          'Processes are back where they were; with `{"mode":"disk"}` the disk is booted afresh. The present is first kept as an `auto-` checkpoint. An unknown id is told in the stream, as existing clients expect. A client that leaves does not stop the work.',
+          'Processes are back where they were; with `{"mode":"disk"}` the disk is booted afresh. The present is first kept as an `auto-` checkpoint. An unknown id is told in the stream, as existing clients expect. `complete`: the sprite answers. Sessions end for their clients as `lost`, and those of the checkpoint can be attached to anew; who follows the output of a background job goes on. A client that leaves does not stop the work.',
         tags,
         params: checkpointParams,
         body: restoreRequest.nullish(),

@@ -76,6 +76,36 @@ describe('the edges of the API', () => {
     for (const line of lines) assert.ok(JSON.stringify(line).length < 600);
   });
 
+  it('refuse fields of a body that nobody knows, and name them', async () => {
+    await using api = await ApiFixture.open();
+    await api.sprite();
+    const one = '/v1/sprites/one';
+    for (const [method, path, body] of [
+      ['PUT', one, { labels: ['changed'] }],
+      ['POST', `${one}/fork`, { name: 'two' }],
+      ['POST', `${one}/suspend`, {}],
+      ['POST', `${one}/checkpoint`, { comment: 'x' }],
+      ['POST', `${one}/checkpoints/v0/restore`, { mode: 'disk' }],
+      ['POST', `${one}/jobs`, { cmd: ['true'] }],
+      ['POST', `${one}/jobs/1/kill`, { signal: 'TERM' }],
+      ['POST', `${one}/exec/1/kill`, { signal: 'TERM', timeout: '1s' }],
+      ['PUT', `${one}/services/web`, { cmd: 'true' }],
+      ['POST', `${one}/services/signal`, { name: 'web', signal: 'HUP' }],
+      ['POST', `${one}/fs/rename`, { source: '/a', dest: '/b' }],
+      ['POST', `${one}/fs/copy`, { source: '/a', dest: '/b' }],
+      ['POST', `${one}/fs/chmod`, { path: '/a', mode: '0644' }],
+      ['POST', `${one}/fs/chown`, { path: '/a', uid: 0 }],
+    ] as const) {
+      const before = api.service.calls.length;
+      const answer = await api.json(method, path, { body: { ...body, surprise: 1 } });
+      assert.deepEqual([answer.status, answer.body.code], [400, 'invalid_request'], path);
+      assert.match(answer.body.message, /"surprise"/, path);
+      assert.equal(api.service.calls.length, before, `${path}: nothing was done`);
+    }
+    const made = await api.json('POST', '/v1/sprites', { body: { name: 'three', surprise: 1 } });
+    assert.equal(made.status, 201, 'clients of the public API may say more when they make a sprite');
+  });
+
   it('answer an expectation nobody can meet with 417, in JSON', async () => {
     await using api = await ApiFixture.open();
     const answer = await dial(api, 'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\n\r\n').answer;

@@ -143,7 +143,7 @@ export const jobRoutes =
         tags,
         params: oneJob,
         querystring: killJobQuery,
-        body: killJobQuery.nullish(),
+        body: z.strictObject(killJobQuery.shape).nullish(),
         response: { 200: job, ...errorResponses },
       },
       handler: async ({ caller, params, query, body }, reply) => {

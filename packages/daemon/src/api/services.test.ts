@@ -25,7 +25,7 @@ describe('services', () => {
 
   it('are created, told of, stopped and deleted', async () => {
     assert.deepEqual((await api.json('GET', services)).body, []);
-    const lines = await put('web', shell('echo "$HOME $WHO"; exec sleep 1000', { env: { WHO: 'me' }, ignored: 1 }));
+    const lines = await put('web', shell('echo "$HOME $WHO"; exec sleep 1000', { env: { WHO: 'me' } }));
     assert.equal(types(lines), 'started stdout complete');
     assert.equal(lines[1].data, '/home/sprite me\n');
     const path = '/.sprite/logs/services/web.log';

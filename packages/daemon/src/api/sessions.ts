@@ -50,7 +50,7 @@ export const sessionRoutes =
         tags,
         params: z.object({ name: z.string(), session: z.string() }),
         querystring: killQuery,
-        body: killQuery.nullish(),
+        body: z.strictObject(killQuery.shape).nullish(),
         response: {
           200: {
             description: 'One JSON object a line; the last is of type `complete` or `error`',

@@ -39,7 +39,7 @@ describe('sprites', () => {
     });
     assert.deepEqual((await api.json('GET', '/v1/sprites/one')).body, created.body);
     const updated = await api.json('PUT', '/v1/sprites/one', {
-      body: { url_settings: { auth: 'public' }, clear_labels: true, unknown: 1 },
+      body: { url_settings: { auth: 'public' }, clear_labels: true },
     });
     assert.equal(updated.status, 200);
     assert.deepEqual([updated.body.url_settings.auth, updated.body.labels], ['public', []]);

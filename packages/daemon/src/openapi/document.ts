@@ -4,7 +4,9 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 
 const description = `Persistent Linux VMs that sleep when nobody uses them, wake on the next request, and can be checkpointed, restored and forked with their memory.
 
-Every error has \`error\`, \`message\`, \`code\`, \`retryable\` and, where something can be done about it, \`hint\`. Every answer has \`X-Request-Id\` and \`Sprite-Version\`.`;
+Every error has \`error\`, \`message\`, \`code\`, \`hint\` (what can be done next) and \`retryable\`. Every answer has \`X-Request-Id\`, that of the request where it had a plain one, which is in every line the daemon logs on its behalf, and \`Sprite-Version\`.
+
+Unknown fields of a body are refused with 400 and named, and nothing is done; only \`POST /v1/sprites\` ignores them, as existing clients demand. Unknown query parameters (such as \`bulk_load\`, \`detachable\` and \`cc\`), request headers and types of messages on a WebSocket are ignored: newer clients may say more. \`GET /v1/sprites/{name}/control\` is 404 on purpose: clients then use the endpoints below.`;
 
 /** Makes the OpenAPI document from the routes registered after this call, and serves it as `GET /openapi.json`. */
 export function serveOpenApi(app: FastifyInstance, version: string): void {

@@ -2,7 +2,7 @@ import * as z from 'zod';
 
 /** `POST …/checkpoint`. The body may be missing altogether. */
 export const createCheckpointRequest = z
-  .object({ comment: z.string().max(4096).optional() })
+  .strictObject({ comment: z.string().max(4096).optional() })
   .meta({ id: 'CreateCheckpointRequest' });
 
 /** `POST …/checkpoints/{id}/restore`. `memory` (default): processes are back where they were. `disk`: boots the disk afresh. */

@@ -72,12 +72,12 @@ export const deleteFileQuery = z.object({ path, ...where, recursive: flag });
 
 /** Body of `POST …/fs/rename`. */
 export const renameFileRequest = z
-  .object({ source: path, dest: path, ...whereInBody })
+  .strictObject({ source: path, dest: path, ...whereInBody })
   .meta({ id: 'RenameFileRequest' });
 
 /** Body of `POST …/fs/copy`. */
 export const copyFileRequest = z
-  .object({
+  .strictObject({
     source: path,
     dest: path,
     ...whereInBody,
@@ -91,14 +91,14 @@ export const copyFileRequest = z
 
 /** Body of `POST …/fs/chmod`. */
 export const chmodFileRequest = z
-  .object({ path, ...whereInBody, mode: modeInBody, recursive: z.boolean().nullish() })
+  .strictObject({ path, ...whereInBody, mode: modeInBody, recursive: z.boolean().nullish() })
   .meta({ id: 'ChmodFileRequest' });
 
 const owner = z.union([z.int().min(0).max(4_294_967_294), z.string().min(1).max(256)]).nullish();
 
 /** Body of `POST …/fs/chown`. */
 export const chownFileRequest = z
-  .object({
+  .strictObject({
     path,
     ...whereInBody,
     uid: owner.meta({ description: 'Number, or name of a user in the sprite' }),

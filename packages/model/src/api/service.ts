@@ -15,9 +15,9 @@ export const serviceName = z
     'is to be 1 to 63 letters, digits, dots, dashes or underscores, and to begin with a letter or digit',
   );
 
-/** `PUT …/services/{service}`. Fields nobody knows are ignored: clients may say more. */
+/** `PUT …/services/{service}`. */
 export const putServiceRequest = z
-  .object({
+  .strictObject({
     cmd: argumentText
       .min(1, 'is empty')
       .meta({ description: 'The program; looked up in PATH when it holds no slash. No shell reads it' }),
@@ -114,7 +114,7 @@ export const serviceLogsQuery = z.object({
 });
 
 /** `POST …/services/signal`. */
-export const signalServiceRequest = z.object({
+export const signalServiceRequest = z.strictObject({
   name: serviceName,
   signal: signalText.meta({ description: 'With or without SIG' }),
 });

@@ -6,7 +6,7 @@ import type { PortMessage } from './ports.ts';
 /** A running session of `GET …/exec`. `is_active` means that a client is attached. */
 export const session = z
   .strictObject({
-    id: z.string(),
+    id: z.string().meta({ description: 'Counted up per sprite, never used again' }),
     command: z.string(),
     workdir: z.string(),
     created: z.iso.datetime(),

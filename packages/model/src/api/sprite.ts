@@ -5,8 +5,14 @@ import { states } from '../lifecycle.ts';
 /** Who may open a sprite's URL. */
 export const urlSettings = z
   .strictObject({
-    auth: z.enum(['sprite', 'public'], 'invalid auth type, must be one of: sprite, public').optional(),
-    private_access: z.enum(['admins', 'org_users']).optional(),
+    auth: z
+      .enum(['sprite', 'public'], 'invalid auth type, must be one of: sprite, public')
+      .optional()
+      .meta({ description: 'Default `sprite`' }),
+    private_access: z
+      .enum(['admins', 'org_users'])
+      .optional()
+      .meta({ description: 'Default `org_users`. Kept and shown; nothing asks for it yet' }),
   })
   .meta({ id: 'UrlSettings' });
 
@@ -16,7 +22,7 @@ export const spriteConfig = z
     cpus: z.int().min(1).max(64).optional().meta({ description: 'Virtual processors, default 2' }),
     ram_mb: z.int().min(256).max(1_048_576).optional().meta({ description: 'Memory in MiB, default 2048' }),
     storage_gb: z.int().min(2).max(16_384).optional().meta({ description: 'Root disk in GiB, default 20' }),
-    region: z.string().max(64).optional(),
+    region: z.string().max(64).optional().meta({ description: 'Accepted, without effect on one machine' }),
   })
   .meta({ id: 'SpriteConfig' });
 
@@ -60,22 +66,37 @@ export const createSpriteRequest = z
     name: spriteName,
     url_settings: urlSettings.optional(),
     labels: labels.optional(),
-    environment: environment.optional(),
+    environment: environment
+      .optional()
+      .meta({ description: 'Given to every command and service, over the defaults and below their own' }),
     config: spriteConfig.optional(),
     idle_timeout_s: idleTimeoutS.optional(),
     from: spriteSource.optional(),
-    wait_for_capacity: z.boolean().optional(),
-    runtime: z.string().max(64).optional(),
+    wait_for_capacity: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'Accepted, without effect: a sprite is made at once, and what starts it is refused (429) while too many are awake',
+      }),
+    runtime: z
+      .string()
+      .max(64)
+      .optional()
+      .meta({ description: 'Accepted, without effect: there is one runtime; `from.image` chooses an image' }),
   })
   .meta({ id: 'CreateSpriteRequest' });
 export type CreateSpriteRequest = z.output<typeof createSpriteRequest>;
 
 /** `PUT /v1/sprites/{name}`: what is absent stays. */
 export const updateSpriteRequest = z
-  .object({
+  .strictObject({
     url_settings: urlSettings.optional(),
-    labels: labels.optional(),
-    clear_labels: z.boolean().optional(),
+    labels: labels.optional().meta({ description: 'Replaces the whole list' }),
+    clear_labels: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Empties the list; `labels`, where given too, fills it anew' }),
     idle_timeout_s: idleTimeoutS.optional(),
   })
   .meta({ id: 'UpdateSpriteRequest' });
@@ -118,7 +139,10 @@ export const sprite = z
       auth: z.enum(['sprite', 'public']),
       private_access: z.enum(['admins', 'org_users']),
     }),
-    status: z.enum(['cold', 'warm', 'running']),
+    status: z.enum(['cold', 'warm', 'running']).meta({
+      description:
+        '`cold`: starts by booting, as a new one does; `warm`: asleep with its memory, however long; `running`: awake',
+    }),
     state: z.enum(states).meta({ description: 'Finer than `status`' }),
     reason: z
       .string()
@@ -158,7 +182,7 @@ export const orgCounts = z
 /** `GET /v1/sprites`. `max_results` beyond 50 is served as 50: clients send 100. */
 export const listSpritesQuery = z.object({
   prefix: z.string().max(64).optional(),
-  max_results: z.coerce.number().int().min(1).optional(),
+  max_results: z.coerce.number().int().min(1).optional().meta({ description: 'Beyond 50 as 50; default 50' }),
   continuation_token: z.string().max(256).optional(),
 });
 /** A page of `GET /v1/sprites`, by name. The token is null on the last one. */
