@@ -50,22 +50,21 @@ export class HttpGuestCalls implements GuestCalls {
     });
     // The close tells of every end.
     stream.on('error', () => {});
-    const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+    // A guest that has answered wants no more of the body, and may keep the stream open.
+    const over = new Promise<void>((resolve) => stream.once('end', resolve).once('close', resolve));
     const cancel = (): void => stream.close(http2.constants.NGHTTP2_CANCEL);
     signal.addEventListener('abort', cancel, { once: true });
     stream.resume();
     try {
       for await (const piece of body) {
-        if (stream.destroyed || stream.writableEnded) break;
-        if (!stream.write(piece)) await Promise.race([once(stream, 'drain', { signal }), closed]);
+        if (stream.destroyed || stream.readableEnded || stream.writableEnded) break;
+        if (!stream.write(piece)) await Promise.race([once(stream, 'drain', { signal }), over]);
       }
       stream.end();
-      await closed;
-    } catch (error) {
-      cancel();
-      throw error;
+      await over;
     } finally {
       signal.removeEventListener('abort', cancel);
+      cancel();
     }
   }
 }

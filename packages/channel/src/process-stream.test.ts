@@ -152,6 +152,16 @@ for (const [name, parts] of Object.entries(violations)) {
   });
 }
 
+test('a guest that ends its half before the process has ended, and keeps the stream open, has broken it', async () => {
+  await using fixture = await openChannel((stream) => {
+    stream.resume();
+    say([started, stdout(0, 'x')])(stream, {});
+  });
+  const stream = fixture.channel.startProcess(spec);
+  await stream.started;
+  await assert.rejects(collect(stream), { code: 'agent_failed' });
+});
+
 test('unknown frames are passed over', async () => {
   await using fixture = await openChannel(say([started, encodeFrame(99, Buffer.from('new')), exitAt(0)]));
   assert.equal((await collect(fixture.channel.startProcess(spec))).length, 1);

@@ -74,6 +74,8 @@ export class HttpProcessStream implements ProcessStream {
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.on('drain', () => this.#drain());
     stream.on('error', (error) => this.#break(agentFailed(`the process's stream broke: ${textOf(error)}`, error)));
+    // A guest may end its half and keep the stream open.
+    stream.on('end', () => this.#closed());
     stream.on('close', () => this.#closed());
     if (first !== undefined) stream.write(first);
   }
