@@ -303,3 +303,34 @@ test('a guest that reads no input holds its writer back', async () => {
   stream.close();
   await writing;
 });
+
+test('the end of input waits for the pieces before it', async () => {
+  const pieces = 40;
+  const size = 64 * 1024;
+  const seen: [number, number][] = [];
+  await using fixture = await openChannel((stream) => {
+    stream.respond({ ':status': 200 });
+    stream.write(started);
+    const decoder = new FrameDecoder();
+    stream.on('data', (chunk: Buffer) => {
+      for (const frame of decoder.push(chunk)) {
+        if (frame.type === frameType.stdinEof) seen.push([frame.type, decodeOffsetPayload(frame.payload).offset]);
+        if (frame.type !== frameType.stdin) continue;
+        const { offset, bytes } = decodeOffsetPayload(frame.payload);
+        seen.push([frame.type, offset + bytes.length]);
+        stream.write(encodeOffsetFrame(frameType.stdinAck, offset + bytes.length));
+      }
+    });
+  });
+  const stream = fixture.channel.startProcess(spec);
+  await stream.started;
+  // As input is repeated over a new stream: nobody waits for a piece before the next is given.
+  for (let i = 0; i < pieces; i++) void stream.writeStdin(i * size, Buffer.alloc(size));
+  stream.endStdin(pieces * size);
+  const reading = collect(stream);
+  while (!seen.some(([type]) => type === frameType.stdinEof)) await sleep(5);
+  assert.deepEqual(seen.at(-1), [frameType.stdinEof, pieces * size]);
+  assert.deepEqual(seen.at(-2), [frameType.stdin, pieces * size]);
+  stream.close();
+  await reading.catch(() => undefined);
+});

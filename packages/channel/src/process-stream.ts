@@ -55,6 +55,9 @@ export class HttpProcessStream implements ProcessStream {
   #pendingSize: { cols: number; rows: number } | undefined;
   #roomMade: PromiseWithResolvers<void> | undefined;
   #inputAcked = 0;
+  /** How far input has gone out, and where its end lies once that is known: the end must not overtake pieces that wait for room. */
+  #inputSent = 0;
+  #inputEnd: number | undefined;
 
   /** `first` is written at once. */
   constructor(stream: http2.ClientHttp2Stream, offset: number, first?: Buffer) {
@@ -86,12 +89,15 @@ export class HttpProcessStream implements ProcessStream {
       while (this.#inputFull(offset + at + piece.length)) await this.#room();
       if (!this.#open()) return;
       this.#stream.write(encodeOffsetFrame(frameType.stdin, offset + at, piece));
+      this.#inputSent = Math.max(this.#inputSent, offset + at + piece.length);
     }
+    this.#sendEnd();
     while (this.#inputFull(offset + bytes.length + 1)) await this.#room();
   }
 
   endStdin(offset: number): void {
-    if (this.#open()) this.#stream.write(encodeOffsetFrame(frameType.stdinEof, offset));
+    this.#inputEnd = offset;
+    this.#sendEnd();
   }
 
   ack(offset: number): void {
@@ -112,6 +118,12 @@ export class HttpProcessStream implements ProcessStream {
 
   close(): void {
     this.#break(agentFailed('the stream was closed'));
+  }
+
+  #sendEnd(): void {
+    if (this.#inputEnd === undefined || this.#inputEnd > this.#inputSent || !this.#open()) return;
+    this.#stream.write(encodeOffsetFrame(frameType.stdinEof, this.#inputEnd));
+    this.#inputEnd = undefined;
   }
 
   #open(): boolean {
@@ -207,6 +219,8 @@ export class HttpProcessStream implements ProcessStream {
     clearTimeout(this.#startTimer);
     this.#phase = 'running';
     this.#inputAcked = started.inputOffset;
+    this.#inputSent = Math.max(this.#inputSent, started.inputOffset);
+    this.#sendEnd();
     this.#start.resolve({ ...started, path: cleanText(started.path, 4096) });
   }
 
