@@ -110,12 +110,20 @@ func (c *controlPort) serve(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		request := &request{}
-		if !tooLong && json.Unmarshal(line, request) == nil && request.ID != "" && request.Op != "" {
+		if request := parseRequest(line); !tooLong && request != nil {
 			c.handle(request, out)
 		}
 		tooLong = false
 	}
+}
+
+// parseRequest reads a line; nil: it is none of ours.
+func parseRequest(line []byte) *request {
+	r := &request{}
+	if json.Unmarshal(line, r) != nil || r.ID == "" || r.Op == "" {
+		return nil
+	}
+	return r
 }
 
 func (c *controlPort) handle(r *request, out *answers) {

@@ -26,14 +26,14 @@ const (
 
 // watchLine is a line of the answer: subscribed, event, overflow or error.
 type watchLine struct {
-	Type      string   `json:"type"`
-	Event     string   `json:"event,omitempty"`
-	Path      string   `json:"path,omitempty"`
-	Timestamp string   `json:"timestamp,omitempty"`
-	Size      int64    `json:"size"`
-	IsDir     bool     `json:"isDir"`
-	Error     string   `json:"error,omitempty"`
-	Code      string   `json:"code,omitempty"`
+	Type      string `json:"type"`
+	Event     string `json:"event,omitempty"`
+	Path      string `json:"path,omitempty"`
+	Timestamp string `json:"timestamp,omitempty"`
+	Size      int64  `json:"size"`
+	IsDir     bool   `json:"isDir"`
+	Error     string `json:"error,omitempty"`
+	Code      string `json:"code,omitempty"`
 }
 
 // watcher tells changes below paths. A host that does not read holds it back, and the kernel's queue runs over, which is told.
