@@ -193,7 +193,7 @@ func TestServiceRequestsThatDoNotFit(t *testing.T) {
 		{"three", `,"env":{"A=":"b"}`, 400, "is not valid"},
 		{"three", `,"cmd":""`, 400, "cmd is empty"},
 	} {
-		body := fmt.Sprintf(`{"cmd":"sleep"%s}`, c.more)
+		body := fmt.Sprintf(`{"base":{"user":"root"},"cmd":"sleep"%s}`, c.more)
 		if status, answer := call(t, s.client, http.MethodPut, "/v1/services/"+c.name, body); c.name != ".." && (status != c.status || !strings.Contains(fmt.Sprint(answer["error"]), c.text)) {
 			t.Errorf("%s %s: %d %v", c.name, c.more, status, answer)
 		}
