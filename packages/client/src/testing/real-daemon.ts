@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -46,6 +46,12 @@ export class RealDaemon implements AsyncDisposable {
   /** Stands for the sprite's /home/sprite. */
   get home(): string {
     return join(this.#dir, 'home');
+  }
+
+  /** Most memory the daemon's process has held so far, bytes. */
+  async peakBytes(): Promise<number> {
+    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${this.#process?.pid}/status`, 'utf8')) ?? [];
+    return Number(kib) * 1024;
   }
 
   /** Starts it, at the same address as before. */
