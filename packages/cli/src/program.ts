@@ -23,7 +23,7 @@ export async function runProgram(argv: readonly string[], surroundings: Surround
     .enablePositionalOptions()
     .addHelpText(
       'after',
-      '\nEnvironment: SYLPH_URL, SYLPH_TOKEN, SYLPH_ORG, SYLPH_SPRITE, NO_COLOR. Configuration: ~/.config/sylph/config.json.',
+      '\nEnvironment: SYLPH_URL, SYLPH_TOKEN, SYLPH_ORG, SYLPH_SPRITE, SYLPH_OPEN_BROWSER, NO_COLOR. Configuration: ~/.config/sylph/config.json.',
     );
   for (const [key, spec] of Object.entries(commonOptions)) program.addOption(optionOf(key, spec));
   const finish = (code: number): void => void (exitCode = code);
