@@ -16,7 +16,7 @@ export type Progress = (doneBytes: number, totalBytes: number | undefined) => vo
 export interface WriteFileOptions extends FileOptions {
   /** Default: that of the file that is replaced, or 0644. */
   mode?: number | undefined;
-  /** Makes missing directories above. */
+  /** Makes missing directories above, also with servers that do not in any case. */
   mkdirs?: boolean | undefined;
   onProgress?: Progress | undefined;
 }

@@ -40,7 +40,10 @@ export const writeFileQuery = z.object({
   ...where,
   mode: modeText.optional().meta({ description: 'By default that of the file that is replaced, or 0644' }),
   mkdir: flag.meta({ description: 'As `mkdirParents`' }),
-  mkdirParents: flag.meta({ description: 'Makes the directories above that are missing, with mode 0755' }),
+  mkdirParents: flag.meta({
+    description:
+      'Accepted: directories above that are missing are made in any case, with mode 0755, as clients expect that send `false`',
+  }),
   upload: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,64}$/, 'is to be 1 to 64 letters, digits, - and _')

@@ -95,7 +95,7 @@ export const fileContentRoutes =
           const written = await files.write(target, body, {
             signal,
             mode: query.mode,
-            parents: query.mkdirParents === true || query.mkdir === true,
+            parents: true,
             lengthBytes: lengthOf(request),
             ...(upload === undefined ? {} : { upload: { id: upload, offset, totalBytes: total ?? 0 } }),
           });
