@@ -6,3 +6,4 @@ export { ExecError, Sprite, SpriteFilesystem, SpritesClient, type SpritesClientO
 export { SpriteCommand } from './node/command.ts';
 export { ProxyManager, ProxySession, type PortMapping } from './node/proxy.ts';
 export { Forward, type ForwardOptions } from './node/forward.ts';
+export { carry } from './node/carry.ts';

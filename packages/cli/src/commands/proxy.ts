@@ -1,9 +1,8 @@
-import { Forward } from '@sylph/client';
+import { carry, Forward } from '@sylph/client';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CliError, describe, usageError } from '../failure.ts';
 import { printable } from '../output/style.ts';
-import { carry } from '../ports/carry.ts';
 import { parsePair, parseTarget, type PortPair } from '../ports/pairs.ts';
 
 export const proxy = command({
