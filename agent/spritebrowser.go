@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxBrowserBytes bounds an address: who reads a terminal does not gather sequences of any length.
-	maxBrowserBytes = 8 << 10
+	// maxBrowserBytes bounds an address: with its ports it makes a sequence of less than the 4 KiB that a client gathers.
+	maxBrowserBytes = 3 << 10
 	// maxBrowserPorts bounds what a page may need.
 	maxBrowserPorts = 16
 )
