@@ -79,7 +79,9 @@ test('a boot starts services in the order of their needs, but none that its user
 
   await api.ok('POST', '/v1/sprites/box/restart');
   const before = await running(services, 'app');
-  assert.equal(await api.text('box', 'cat /home/sprite/order'), 'db\napp');
+  const needed = await running(services, 'db');
+  assert.ok(String(needed.started_at) < String(before.started_at), 'what is needed starts first');
+  await until('both to have said so', async () => (await api.text('box', 'sort /home/sprite/order')) === 'app\ndb');
   assert.equal((await services.get('box', 'off')).state.status, 'stopped');
 
   await services.signal('box', 'app', 'KILL');
