@@ -38,6 +38,12 @@ export class ClientSocket {
     this.#limits = limits;
     // A protocol error of the client; the library closes with the fitting code.
     socket.on('error', (error) => log.debug({ err: error }, 'a socket failed'));
+    // The library answers each; a client that reads nothing and sends them without end would have the answers pile up.
+    socket.on('ping', () => {
+      if (this.unsentBytes <= 2 * limits.maxUnsentBytes) return;
+      log.warn('a client that pings without reading is cut off');
+      socket.terminate();
+    });
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
     void this.#closed.then(() => this.#gone.abort());
   }

@@ -38,7 +38,12 @@ export class ExecClient implements Disposable {
 
   /** Sends a control message. One that cannot be delivered: the socket's `close` follows, and the session keeps the bytes for the next client. */
   tell(message: ExecServerMessage): void {
-    void this.#socket.tell(message);
+    void this.told(message);
+  }
+
+  /** As {@link tell}; resolves when the system has it, or the client is gone. */
+  told(message: ExecServerMessage): Promise<void> {
+    return this.#socket.tell(message);
   }
 
   /** See {@link ClientSocket.send}. */

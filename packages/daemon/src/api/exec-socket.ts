@@ -162,7 +162,7 @@ export const execSocketRoutes =
           session,
           stdin,
           limits,
-          tell: (message) => client.tell(message),
+          tell: (message) => client.told(message),
           wake: () => wake(service, request.caller.org, name, request),
         });
         place.use({ close: (ending) => client.end(ending, 'attach again') });

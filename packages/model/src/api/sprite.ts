@@ -72,13 +72,10 @@ export const createSpriteRequest = z
     config: spriteConfig.optional(),
     idle_timeout_s: idleTimeoutS.optional(),
     from: spriteSource.optional(),
-    wait_for_capacity: z
-      .boolean()
-      .optional()
-      .meta({
-        description:
-          'Accepted, without effect: a sprite is made at once, and what starts it is refused (429) while too many are awake',
-      }),
+    wait_for_capacity: z.boolean().optional().meta({
+      description:
+        'Accepted, without effect: a sprite is made at once, and what starts it is refused (429) while too many are awake',
+    }),
     runtime: z
       .string()
       .max(64)

@@ -27,7 +27,7 @@ const maxUnsentBytes = 256 * 1024;
 /** A quiet socket is pinged so often. */
 const pingMs = 20_000;
 
-const description = `Text messages. To the server, up to 16 times: \`{"type":"subscribe","paths":[…],"recursive":bool,"workingDir"}\`. From it: \`subscribed\` with the absolute paths, from which moment on nothing is missed; \`event\` with \`path\`, \`event\` (write, create, remove, rename, chmod), \`timestamp\`, \`size\`, \`isDir\`; \`overflow\`: changes came faster than they were read and some were lost, look at the files again; \`error\` with \`message\`, \`path\`, \`code\`.
+const description = `Text messages. To the server, up to 16 times: \`{"type":"subscribe","paths":[…],"recursive":bool,"workingDir"}\`. From it: \`subscribed\` with the absolute paths, from which moment on nothing is missed; \`event\` with \`path\`, \`event\` (write, create, remove, rename, chmod), \`timestamp\`, \`size\`, \`isDir\`; \`overflow\`: changes came faster than they were read and some were lost, look at the files again; \`error\` with \`message\`, \`path\`, \`code\`, also for a message that is no subscription. Binary messages are ignored.
 
 What a new directory holds is reported, and it is watched too. A rename is \`rename\` for the old and \`create\` for the new path. At most 8,192 directories a subscription, and 256 KiB of absolute paths. The watch holds the sprite awake. Close codes: 1000; 1008 the token is no longer valid; 1011 the sprite could not go on; 1012 the server restarts.`;
 
@@ -58,7 +58,11 @@ async function serve({ socket, client, request, lease }: AwakeSocket): Promise<v
   socket.on('message', (data: RawData, isBinary: boolean) => {
     if (isBinary) return;
     if (++subscriptions > maxSubscriptions) {
-      void client.tell(failed(new SylphError('invalid_request', `at most ${maxSubscriptions} subscriptions`)));
+      const told = client.tell(failed(new SylphError('invalid_request', `at most ${maxSubscriptions} subscriptions`)));
+      if (client.unsentBytes <= maxUnsentBytes) return;
+      // It sends without reading what it is told.
+      socket.pause();
+      void told.then(() => socket.resume());
       return;
     }
     void subscribe(client, lease, data as Buffer, request);

@@ -143,7 +143,7 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
   async lines(
     method: string,
     path: string,
-    options: { body?: unknown } = {},
+    options: { body?: unknown; headers?: Record<string, string> } = {},
   ): Promise<{ status: number; lines: Json[] }> {
     const response = await this.request(method, path, options);
     const text = await response.text();
