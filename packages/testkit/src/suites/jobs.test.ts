@@ -45,10 +45,10 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
 
     const suspended = await api.call('POST', '/v1/sprites/jobs/suspend', undefined, { 'x-request-id': 'the-suspend' });
     assert.deepEqual([suspended.status, suspended.headers.get('x-request-id')], [200, 'the-suspend']);
-    const caused = (await daemon.log()).split('\n').filter((line) => line.includes('"the-suspend"'));
-    assert.ok(
-      caused.some((line) => line.includes('sprite sleeps')),
-      'lines of the engine tell the request that caused them',
+    await until('a line of the engine that tells the request it is about', async () =>
+      (await daemon.log())
+        .split('\n')
+        .some((line) => line.includes('"reqId":"the-suspend"') && line.includes('sprite sleeps')),
     );
     assert.deepEqual(await vmsBelow(daemon.dataDir), []);
     const asleep = await jobs.get('jobs', id);
@@ -73,8 +73,8 @@ test('a job goes on while its daemon dies, while it is followed, and with its sp
     const { rewound, job } = await following;
     assert.deepEqual(job, ended, 'and who followed');
     assert.equal(rewound.length, 1);
-    assert.ok((rewound[0]?.from ?? 0) >= before);
-    const [{ to = 0 } = {}] = rewound;
+    const [{ from, to }] = rewound as [{ from: number; to: number }];
+    assert.ok(from >= before);
     assert.ok(to >= at && to < before, `back at ${to}, which was ${at} or more at the checkpoint`);
     let output = '';
     for await (const each of jobs.logs('jobs', id)) if ('bytes' in each) output += new TextDecoder().decode(each.bytes);

@@ -204,7 +204,7 @@ export class TestSocket {
           try {
             assertErrorBody(JSON.parse(text), url);
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(text) });
           this.raw.terminate();
