@@ -146,7 +146,10 @@ async function tokenOf(dataDir: string): Promise<string> {
   return token;
 }
 
-/** A data directory with image, guest and geneses of the seed: shared block by block, or copied into a file system of its own. */
+/** What takes seconds to make anew: the accelerator's probe, and a database in which only a token is. */
+const seedFiles = ['accelerator.json', 'sylph.db', 'sylph.db-wal', 'token'];
+
+/** A data directory with image, guest, geneses and token of the seed: shared block by block, or copied into a file system of its own. */
 async function newDataDir(ownFileSystemGib?: number): Promise<string> {
   const dataDir = await fs.mkdtemp(path.join(testPool, ownRuns));
   if (ownFileSystemGib !== undefined) await mountFresh(fileSystemOf(dataDir), ownFileSystemGib, dataDir);
@@ -156,9 +159,10 @@ async function newDataDir(ownFileSystemGib?: number): Promise<string> {
   for (const shelf of ['images', 'guests', 'genesis']) {
     await shell('cp', ['-a', ...copied, path.join(seedDir, 'pool', shelf), path.join(dataDir, 'pool', shelf)]);
   }
-  const probe = path.join(seedDir, 'accelerator.json');
-  // Absent when the seed was made without a probe: then this daemon makes its own.
-  await fs.copyFile(probe, path.join(dataDir, 'accelerator.json')).catch(() => undefined);
+  for (const file of seedFiles) {
+    // Absent while the seed is made, or when it was made without a probe: then this daemon makes its own.
+    await fs.copyFile(path.join(seedDir, file), path.join(dataDir, file)).catch(() => undefined);
+  }
   return dataDir;
 }
 
