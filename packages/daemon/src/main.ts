@@ -1,18 +1,9 @@
-import { Command } from 'commander';
-import { addSettings } from './commands/settings.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { imageCommand } from './commands/image.ts';
-import { run } from './commands/run.ts';
-import { serveCommand } from './commands/serve.ts';
-import { tokenCommand } from './commands/token.ts';
-import { version } from './version.ts';
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import path from 'node:path';
 
-const program = new Command('sylphd')
-  .description('A home for sprites: persistent VMs that sleep, wake, checkpoint, restore and fork with their memory')
-  .version(version, '-V, --version')
-  .showHelpAfterError('(sylphd --help lists the commands)');
-for (const command of [serveCommand(), tokenCommand(), imageCommand(), doctorCommand()]) program.addCommand(command);
-for (const command of program.commands)
-  for (const leaf of command.commands.length > 0 ? command.commands : [command]) addSettings(leaf);
-
-await run(() => program.parseAsync());
+// Compiled code is kept between runs, in the installation, where only those write who could change the code itself: the daemon starts sooner, and neither it nor its threads hold a compiler in memory.
+enableCompileCache(path.resolve(import.meta.dirname, '../../../.cache/compiled'));
+const { main } = await import('./program.ts');
+// Node itself does so only when a program ends by itself.
+flushCompileCache();
+await main();

@@ -71,7 +71,10 @@ export class GenesisLibrary {
         hint: 'Try again in a minute, or use the sizes of another sprite.',
       });
     const genesis = await built;
-    await this.#removeUnused();
+    await this.#removeUnused().catch((error: unknown) =>
+      // Room that is not given back now is given back at the next boot.
+      this.#deps.log.warn({ err: error }, 'a genesis that was not used for long could not be removed'),
+    );
     return genesis;
   }
 

@@ -8,6 +8,8 @@ import type { WorkerCall, WorkerCalls, WorkerReply } from './jobs.ts';
 const maxWorkers = 4;
 /** Captures that may wait for a worker. */
 const maxWaiting = 1024;
+/** A thread holds some 30 MB: all but one of those without work end after this time. */
+const idleMs = 30_000;
 
 /** A worker held for one capture. Dispose it when the capture is over: it then serves the next. */
 export interface WorkerLease extends Disposable {
@@ -65,6 +67,7 @@ export class WorkerPool implements AsyncDisposable {
   readonly #idle: CaptureWorker[] = [];
   readonly #waiting: ((worker: CaptureWorker) => void)[] = [];
   readonly #all = new Set<CaptureWorker>();
+  #surplus: NodeJS.Timeout | undefined;
 
   /** Starts a first worker, so that the first capture need not wait for one. */
   warm(): void {
@@ -86,6 +89,7 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#surplus);
     await Promise.all([...this.#all].map(async (worker) => await worker.close()));
     this.#all.clear();
     this.#idle.length = 0;
@@ -129,7 +133,22 @@ export class WorkerPool implements AsyncDisposable {
       next = this.#create();
     }
     const waiting = this.#waiting.shift();
-    if (waiting === undefined) this.#idle.push(next);
+    if (waiting === undefined) this.#rest(next);
     else waiting(next);
+  }
+
+  #rest(worker: CaptureWorker): void {
+    this.#idle.push(worker);
+    if (this.#idle.length > 1) this.#surplus ??= setTimeout(() => this.#endSurplus(), idleMs).unref();
+  }
+
+  /** The one used last stays: it serves the next capture at once. */
+  #endSurplus(): void {
+    this.#surplus = undefined;
+    for (const worker of this.#idle.splice(0, this.#idle.length - 1)) {
+      this.#all.delete(worker);
+      // Nothing waits for it: it has no work.
+      worker.close().catch(() => {});
+    }
   }
 }
