@@ -76,7 +76,7 @@ func (s *services) start(name string) (*serviceFollower, *serviceLife, *failure)
 	}
 	s.mu.Lock()
 	life := one.life
-	active := life != nil && !life.ending && !life.over() && one.next == nil
+	active := life.goesOn() && one.next == nil
 	s.mu.Unlock()
 	if !active {
 		return s.restarted(one)
@@ -117,7 +117,7 @@ func (s *services) restarted(one *guestService) (*serviceFollower, *serviceLife,
 	defer s.mu.Unlock()
 	for _, each := range order {
 		other := s.byName[each]
-		if other == nil || each == name || other.life != nil && !other.life.ending && !other.life.over() {
+		if other == nil || each == name || other.life.goesOn() {
 			continue
 		}
 		s.live(other)

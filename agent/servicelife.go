@@ -51,6 +51,11 @@ func (l *serviceLife) end(timeout time.Duration) {
 	}
 }
 
+// goesOn tells whether there is a life that nobody has asked to end. The caller holds the set's lock.
+func (l *serviceLife) goesOn() bool {
+	return l != nil && !l.ending && !l.over()
+}
+
 func (l *serviceLife) over() bool {
 	select {
 	case <-l.done:

@@ -22,6 +22,13 @@ export interface JobRequest {
   notify?: { url: string; secret?: string | undefined } | undefined;
 }
 
+/** Which output of a job: of both streams from its first byte, unless said otherwise; with `follow` until it ends. */
+export interface JobLogOptions extends CallOptions {
+  stream?: 'stdout' | 'stderr' | undefined;
+  offset?: number | undefined;
+  follow?: boolean;
+}
+
 /**
  * Output of a job. `offset` counts the bytes of both streams together; `dropped`: bytes the server kept no longer; `rewound`: the sprite was restored, and the output goes on at `to`, before `from`, which was reached.
  */
@@ -74,15 +81,7 @@ export class Jobs {
    * Its output from `offset` on; with `follow` until it ends. Returns the job as it is in the end. A connection that breaks is taken up again where it broke, without a byte lost or repeated;
    * a restore of the sprite is told, and the output of the job goes on from there.
    */
-  async *logs(
-    sprite: string,
-    id: string,
-    options: {
-      stream?: 'stdout' | 'stderr' | undefined;
-      offset?: number | undefined;
-      follow?: boolean;
-    } & CallOptions = {},
-  ): AsyncGenerator<JobOutput, Job, undefined> {
+  async *logs(sprite: string, id: string, options: JobLogOptions = {}): AsyncGenerator<JobOutput, Job, undefined> {
     let offset = options.offset ?? 0;
     for (let failures = 0; ;) {
       try {

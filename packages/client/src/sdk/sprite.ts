@@ -3,7 +3,7 @@ import type { SylphClient } from '../client.ts';
 import { ClientError } from '../errors.ts';
 import { collect, type CommandResult } from '../exec/collect.ts';
 import type { SpriteFiles } from '../files/files.ts';
-import type { JobOutput, JobRequest } from '../jobs.ts';
+import type { JobLogOptions, JobOutput, JobRequest } from '../jobs.ts';
 import type { PortConnection, PortTarget } from '../ports/connection.ts';
 import type { PortChange } from '../ports/watch.ts';
 import type { ServiceRequest } from '../services.ts';
@@ -298,14 +298,7 @@ export class SpriteHandle<Command, Bytes extends Uint8Array, Encoding extends st
   }
 
   /** Its output, over broken connections; returns the job as it is in the end. */
-  jobLogs(
-    id: string,
-    options: {
-      stream?: 'stdout' | 'stderr' | undefined;
-      offset?: number | undefined;
-      follow?: boolean;
-    } & CallOptions = {},
-  ): AsyncGenerator<JobOutput, Job, undefined> {
+  jobLogs(id: string, options: JobLogOptions = {}): AsyncGenerator<JobOutput, Job, undefined> {
     return this.#sylph.jobs.logs(this.name, id, options);
   }
 
