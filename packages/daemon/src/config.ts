@@ -30,7 +30,36 @@ export const settings = {
     default: 'auto',
     help: 'auto uses KVM where it really runs a guest',
   },
-  network: { schema: z.enum(['auto', 'none']), default: 'auto', help: 'none gives guests no way out' },
+  network: {
+    schema: z.enum(['auto', 'namespaces', 'user', 'none']),
+    default: 'auto',
+    help: 'auto gives each sprite a network namespace where the host can, else user mode; none gives guests no way out',
+  },
+  'network-range': {
+    schema: z.cidrv4('is an IPv4 network such as 198.18.0.0/15'),
+    default: '198.18.0.0/15',
+    help: 'addresses between this host and the namespaces of sprites; nothing else of the host may use them',
+  },
+  'network-slots': {
+    schema: wholeNumber.min(1).max(1_000),
+    default: 8,
+    help: 'network namespaces kept ready for sprites that wake',
+  },
+  'network-linger': {
+    schema: wholeNumber.min(0).max(86_400),
+    default: 300,
+    help: "seconds a sleeping sprite's namespace is kept, so that its connections outlive a short sleep",
+  },
+  'network-allow': {
+    schema: z.string(),
+    default: '',
+    help: 'networks, comma-separated, that sprites may reach although they are private, such as 10.1.0.0/16',
+  },
+  'dns-upstream': {
+    schema: z.string(),
+    default: '',
+    help: "name servers asked for sprites, ADDRESS[:PORT], comma-separated; default: the host's own",
+  },
   'on-shutdown': {
     schema: z.enum(['suspend', 'leave']),
     default: 'suspend',
@@ -73,6 +102,30 @@ export const settings = {
     help: 'sprites an organization makes in a minute, forks included, 0 = no limit',
   },
   domain: { schema: z.string().min(1).max(180), default: 'sprites.localhost', help: 'domain of sprite URLs' },
+  'edge-listen': {
+    schema: listenAddress.or(z.literal('none')),
+    default: '127.0.0.1:7780',
+    help: 'address where sprite URLs are served; none: nowhere',
+  },
+  'edge-redirect-listen': {
+    schema: listenAddress.or(z.literal('')),
+    default: '',
+    help: 'address where plain HTTP is sent on to HTTPS, where the edge has a certificate',
+  },
+  'edge-url': {
+    schema: z
+      .string()
+      .regex(/^(https?:\/\/[^/*]*\*[^/]*)?$/, 'is a URL with * for the sprite, such as https://*.sprites.example.com'),
+    default: '',
+    help: 'how sprite URLs look from outside, * for the sprite; default: from domain, edge-listen and TLS',
+  },
+  'tls-cert': { schema: z.string(), default: '', help: 'certificate of the edge, PEM; read again when it changes' },
+  'tls-key': { schema: z.string(), default: '', help: 'its key, PEM' },
+  'ssh-listen': {
+    schema: listenAddress.or(z.literal('none')),
+    default: '127.0.0.1:7722',
+    help: 'address of the SSH server; none: nowhere',
+  },
   'guest-dir': {
     schema: z.string().min(1),
     default: path.join(installation, '.cache/guest'),

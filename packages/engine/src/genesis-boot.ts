@@ -2,6 +2,7 @@ import type { MachineIdentity, SnapshotManifest, VmShape } from '@sylph/model';
 import type { EngineDeps } from './deps.ts';
 import { resumeEvent } from './identity.ts';
 import type { GuestChannel } from './interfaces/guest-channel.ts';
+import { guestMac } from './interfaces/host-network.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import { connect } from './operations/launch.ts';
 
@@ -22,7 +23,7 @@ export async function bootGenesis(
   key: string,
   { image, guestDigest, shape, machine }: GenesisParts,
 ): Promise<Snapshot> {
-  const { store, driver, channels, network, options, failpoints } = deps;
+  const { store, driver, channels, options, failpoints } = deps;
   const manifest: SnapshotManifest = {
     version: 1,
     kind: 'disk',
@@ -35,9 +36,6 @@ export async function bootGenesis(
     createdAt: new Date().toISOString(),
   };
   await using stack = new AsyncDisposableStack();
-  const id = `genesis-${key}`;
-  const attachment = await network.attach(id, options.uidBase);
-  stack.defer(() => network.detach(id));
   const dir = await store.openGenesisVm(
     { imageDigest: image.digest, guestDigest, storageGb: shape.storageGb },
     manifest,
@@ -46,7 +44,14 @@ export async function bootGenesis(
   stack.defer(() => store.removeVm(dir));
   const signal = AbortSignal.timeout(options.bootDeadlineMs);
   const vm = await driver.start(
-    { spriteId: id, dir: dir.path, shape, uid: options.uidBase, network: attachment, machine },
+    {
+      spriteId: `genesis-${key}`,
+      dir: dir.path,
+      shape,
+      uid: options.uidBase,
+      network: { kind: 'none', mac: guestMac },
+      machine,
+    },
     { signal },
   );
   stack.defer(() => vm.end());

@@ -19,6 +19,7 @@ export async function takeOver(deps: EngineDeps, actors: ActorRegistry): Promise
   await inParallel(options.parallelism, await repository.awakeSprites(), async (row) => {
     notices.push(...(await recoverOne(deps, actors, row)));
   });
+  await deps.network.sweep();
   return notices;
 }
 

@@ -3,6 +3,7 @@ import type { SpriteActor } from './actor/actor.ts';
 import type { VmDir } from './interfaces/pool-store.ts';
 import type { Vm } from './interfaces/vm-driver.ts';
 import { machineNow } from './machine.ts';
+import { networkGuest } from './policies.ts';
 import { connect, endAwake } from './operations/launch.ts';
 import { endVms, removeVms, restOf, settle } from './operations/settle.ts';
 import { connectSessions, watchVm } from './watch.ts';
@@ -39,7 +40,7 @@ const adoptDeadlineMs = 20_000;
 async function adopt(actor: SpriteActor, vm: Vm, dir: VmDir): Promise<void> {
   const { store, channels, network } = actor.deps;
   await using undo = new AsyncDisposableStack();
-  await network.attach(actor.id, actor.row.uid);
+  await network.adopt(networkGuest(actor), vm.pid);
   if (vm.paused) await vm.continue();
   const channel = await connect(channels, vm, adoptDeadlineMs);
   undo.defer(() => channel.close());

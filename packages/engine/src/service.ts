@@ -29,6 +29,8 @@ export type Progress = (message: string) => void;
  * A suspend, restore or restart that somebody asks for does not wait for leases: what is under way fails with `agent_failed` or ends as lost.
  */
 export interface SpriteLease extends Disposable {
+  /** Something flowed: of a lease on a connection that alone keeps the sprite awake, for its idle time. */
+  used(): void;
   readonly view: SpriteView;
   readonly sessions: SpriteSessions;
   readonly channel: GuestChannel;
@@ -87,8 +89,10 @@ export interface SpriteService {
     progress: Progress,
   ): Promise<{ view: SpriteView; savedAs: CheckpointId | undefined }>;
 
-  /** Wakes the sprite if need be and holds it awake. */
-  use(org: OrgRow, name: string, options?: { signal?: AbortSignal }): Promise<SpriteLease>;
+  /**
+   * Wakes the sprite if need be and holds it awake. `connection`: only {@link SpriteLease.used} does; silent for longer than its idle time, the sprite sleeps and what runs over the lease's channel breaks.
+   */
+  use(org: OrgRow, name: string, options?: { signal?: AbortSignal; connection?: boolean }): Promise<SpriteLease>;
   /** Sessions without waking; undefined when the sprite never ran. */
   peekSessions(org: OrgRow, name: string): Promise<SpriteSessions | undefined>;
   /** The way to the guest of a sprite that is awake, without waking or holding it; undefined when it is not. */

@@ -263,10 +263,10 @@ export class Sprites implements SpriteService {
     });
   }
 
-  use(org: OrgRow, name: string, options: { signal?: AbortSignal } = {}): Promise<SpriteLease> {
+  use(org: OrgRow, name: string, options: { signal?: AbortSignal; connection?: boolean } = {}): Promise<SpriteLease> {
     return this.#with(org, name, async (actor) => {
       // The lease is taken before the wake: it keeps the actor and, once awake, the sprite from going away under it.
-      const release = this.#actors.lease(actor);
+      const release = options.connection ? this.#actors.hold(actor) : this.#actors.lease(actor);
       try {
         options.signal?.throwIfAborted();
         const sessions = await actor.sessions();
@@ -275,7 +275,9 @@ export class Sprites implements SpriteService {
             throw new SylphError('illegal_state', `sprite ${name} was put to sleep while it was being used`);
           await withAbort(this.#wake(actor, 'use'), options.signal);
         }
-        return { view: actor.view, sessions, channel: actor.awake.channel, [Symbol.dispose]: release };
+        const used = (): void => void (actor.lastUseAt = performance.now());
+        used();
+        return { view: actor.view, sessions, channel: actor.awake.channel, used, [Symbol.dispose]: release };
       } catch (error) {
         release();
         throw error;

@@ -70,6 +70,27 @@ export const errorTable = {
     fault: 'user',
     hint: 'GET …/services lists the services of a sprite.',
   },
+  link_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/links lists the preview links of a sprite.',
+  },
+  domain_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET …/domains lists the domains of a sprite.',
+  },
+  ssh_key_not_found: {
+    status: 404,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'GET /v1/ssh-keys lists the keys of the organization.',
+  },
   image_not_found: {
     status: 404,
     exitCode: 1,
@@ -90,6 +111,35 @@ export const errorTable = {
     retryable: false,
     fault: 'user',
     hint: 'Choose another name, or delete the sprite that has it.',
+  },
+  domain_taken: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Remove it from the sprite that has it.',
+  },
+  ssh_key_taken: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'The key is there already: GET /v1/ssh-keys.',
+  },
+  limit_reached: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'Remove one that is no longer needed.',
+  },
+  /** What is asked for would not be enforced on this host, so it is not accepted. */
+  policy_unenforceable: {
+    status: 409,
+    exitCode: 1,
+    retryable: false,
+    fault: 'user',
+    hint: 'sylphd doctor says what the host lacks.',
   },
   illegal_state: {
     status: 409,

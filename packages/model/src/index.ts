@@ -20,3 +20,6 @@ export * from './api/ports.ts';
 export * from './api/host.ts';
 export * from './api/service.ts';
 export * from './api/files.ts';
+export * from './api/network-policy.ts';
+export * from './api/link.ts';
+export * from './api/ssh-key.ts';

@@ -45,7 +45,14 @@ export class TestDaemon implements AsyncDisposable {
   static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
     const dataDir = options.dataDir ?? (await newDataDir(options.ownFileSystemGib));
     const log = await fs.open(path.join(dataDir, 'sylphd.log'), 'a');
-    const settings = { 'data-dir': dataDir, listen: '127.0.0.1:0', 'log-level': 'debug', ...options.settings };
+    const settings = {
+      'data-dir': dataDir,
+      listen: '127.0.0.1:0',
+      'edge-listen': 'none',
+      'ssh-listen': 'none',
+      'log-level': 'debug',
+      ...options.settings,
+    };
     const child = spawn(
       node,
       [sylphd, 'serve', ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])],

@@ -52,7 +52,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   });
   const network = new SlirpNetwork(
     { first: config['uid-base'], last: config['uid-base'] + uidCount - 1 },
-    config.network,
+    config.network === 'none' ? 'none' : 'auto',
   );
   await network.open();
   stack.defer(() => network.close({ vmsRemain: config['on-shutdown'] === 'leave' }));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { VmSpec } from '@sylph/engine';
+import { guestMac, type VmSpec } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import { qemuArgs } from './args.ts';
 
@@ -43,7 +43,7 @@ test('devices are the same for every kind of network', () => {
     const args = qemuArgs({ ...spec, network }, undefined);
     return args.filter((_, index) => args[index - 1] === '-device').map((device) => device.split(',')[0] ?? '');
   };
-  assert.deepEqual(devices({ kind: 'none' }), devices(spec.network));
+  assert.deepEqual(devices({ kind: 'none', mac: guestMac }), devices(spec.network));
 });
 
 test('the sandbox denies everything it can', () => {

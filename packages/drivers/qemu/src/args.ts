@@ -120,7 +120,7 @@ const networkCard = 'virtio-net-device,netdev=net0,guest_announce=off';
 function networkArgs(network: NetworkAttachment): string[] {
   switch (network.kind) {
     case 'none':
-      return ['-netdev', 'hubport,id=net0,hubid=0', '-device', networkCard];
+      return ['-netdev', 'hubport,id=net0,hubid=0', '-device', `${networkCard},mac=${mac(network.mac)}`];
     case 'user': {
       if (network.dns === network.gateway)
         throw new SylphError('internal', 'DNS address and gateway of a user-mode network must differ');
@@ -135,6 +135,12 @@ function networkArgs(network: NetworkAttachment): string[] {
         ...['-device', `${networkCard},mac=${mac(network.mac)}`],
       ];
     }
+    case 'tap':
+      // Without offloads, as in user mode: a guest's memory then loads with either.
+      return [
+        ...['-netdev', `tap,id=net0,ifname=${device(network.device)},script=no,downscript=no,vnet_hdr=off`],
+        ...['-device', `${networkCard},mac=${mac(network.mac)}`],
+      ];
     default:
       return network satisfies never;
   }
@@ -147,6 +153,11 @@ function integer(value: number): string {
 
 function address(text: string): string {
   if (!isIPv4(text)) throw new SylphError('internal', `not an IPv4 address: ${JSON.stringify(text)}`);
+  return text;
+}
+
+function device(text: string): string {
+  if (!/^[a-z0-9-]{1,15}$/.test(text)) throw new SylphError('internal', `not a device name: ${JSON.stringify(text)}`);
   return text;
 }
 

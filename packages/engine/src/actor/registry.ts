@@ -61,6 +61,18 @@ export class ActorRegistry {
     };
   }
 
+  /** Keeps a sprite's actor in hand, asleep or awake, until the answer is called. */
+  hold(actor: SpriteActor): () => void {
+    let released = false;
+    actor.holds++;
+    return () => {
+      if (released) return;
+      released = true;
+      actor.holds--;
+      this.#release(actor);
+    };
+  }
+
   /** Sleeping sprites are rows and files only: journals are closed in a turn of their own, then the actor goes, unless somebody came meanwhile. */
   #release(actor: SpriteActor): void {
     if (!actor.dispensable || this.#actors.get(actor.id) !== actor) return;

@@ -1,4 +1,7 @@
 import type { CheckpointId, SpriteId, StartReport, VmShape } from '@sylph/model';
+import type { EdgeRepository } from './edge-repository.ts';
+import type { PolicyRepository } from './policy-repository.ts';
+import type { SshKeyRepository } from './ssh-key-repository.ts';
 
 /** An organization. */
 export interface OrgRow {
@@ -93,7 +96,12 @@ export interface DeliveryRow {
  * All lists are paged by the caller or bounded by nature; nothing scans all sprites on a request path.
  */
 export interface Repository extends AsyncDisposable {
+  readonly policies: PolicyRepository;
+  readonly edge: EdgeRepository;
+  readonly sshKeys: SshKeyRepository;
+
   orgBySlug(slug: string): Promise<OrgRow | undefined>;
+  orgBySuffix(urlSuffix: string): Promise<OrgRow | undefined>;
   org(id: string): Promise<OrgRow | undefined>;
   /** Finds or makes the organization. */
   ensureOrg(slug: string): Promise<OrgRow>;
@@ -105,7 +113,7 @@ export interface Repository extends AsyncDisposable {
   /** Sets `lastUsedAt`. */
   touchToken(id: string, at: string): Promise<void>;
 
-  /** All or none, also across a crash. Each takes the lowest free uid from `uidBase` up. In the order given. Throws `name_taken`. */
+  /** All or none, also across a crash; one with a parent takes its policies over. Each takes the lowest free uid from `uidBase` up. In the order given. Throws `name_taken`. */
   insertSprites(rows: readonly Omit<SpriteRow, 'uid'>[], uidBase: number): Promise<SpriteRow[]>;
   sprite(id: SpriteId): Promise<SpriteRow | undefined>;
   spriteByName(orgId: string, name: string): Promise<SpriteRow | undefined>;
@@ -125,7 +133,7 @@ export interface Repository extends AsyncDisposable {
   updateSprite(id: SpriteId, patch: Partial<Omit<SpriteRow, 'id' | 'orgId' | 'uid'>>): Promise<SpriteRow>;
   /** Takes the next `count` numbers of a per-sprite counter, never given twice; the first of them. */
   takeCounter(id: SpriteId, counter: 'nextCheckpoint' | 'nextSession', count?: number): Promise<number>;
-  /** With its checkpoints' rows. */
+  /** With all rows that belong to it. */
   removeSprite(id: SpriteId): Promise<void>;
 
   insertCheckpoint(row: CheckpointRow): Promise<void>;

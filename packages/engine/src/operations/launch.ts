@@ -3,6 +3,7 @@ import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import { resumeEvent } from '../identity.ts';
 import { machineNow } from '../machine.ts';
+import { networkGuest } from '../policies.ts';
 import type { ChannelFactory, GuestChannel } from '../interfaces/guest-channel.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Vm } from '../interfaces/vm-driver.ts';
@@ -24,7 +25,7 @@ export async function launch(actor: SpriteActor, plan: LaunchPlan): Promise<Awak
   await using undo = new AsyncDisposableStack();
   const { uid } = actor.row;
   undo.defer(() => network.detach(actor.id));
-  const attachment = await network.attach(actor.id, uid);
+  const attachment = await network.attach(networkGuest(actor));
   const machine = await machineNow(actor.deps);
   const dir = await store.openVm(actor.id, plan.snapshot, {
     uid,
@@ -103,14 +104,14 @@ async function untilEnd<T>(vm: Vm, work: Promise<T>): Promise<T> {
 
 /**
  * Ends a VM that is the sprite no more, and what hangs on it: watches, sessions' way to the guest, channel, process, network. Its directory stays. Every step is tried even when another fails; failures
- * are thrown in the end.
+ * are thrown in the end. `sleeps`: it is at rest with its memory, and its connections may go on when it wakes.
  */
-export async function endAwake(actor: SpriteActor, awake: AwakeVm): Promise<void> {
+export async function endAwake(actor: SpriteActor, awake: AwakeVm, options = { sleeps: false }): Promise<void> {
   if (actor.awake === awake) actor.awake = undefined;
   awake.watch.abort();
   // Undone in reverse order.
   await using steps = new AsyncDisposableStack();
-  steps.defer(() => actor.deps.network.detach(actor.id));
+  steps.defer(() => actor.deps.network.detach(actor.id, options));
   steps.defer(() => awake.vm.end());
   steps.defer(() => awake.channel.close());
   steps.defer(async () => (await actor.sessions()).disconnect());

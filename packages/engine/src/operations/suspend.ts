@@ -22,7 +22,7 @@ export async function suspendSprite(actor: SpriteActor, options: { then: 'asleep
     await runOn(actor, awake);
     throw error;
   }
-  await clearUp(actor, awake);
+  await clearUp(actor, awake, { sleeps: options.then === 'asleep' });
   await actor.update({ lastState: 'memory', lastWarmingAt: new Date().toISOString(), reason: null });
   if (options.then === 'asleep') actor.transition('asleep');
   actor.log.info({ durationMs: Math.round(performance.now() - began) }, 'sprite sleeps');
@@ -50,12 +50,12 @@ async function runOn(actor: SpriteActor, awake: AwakeVm): Promise<void> {
 }
 
 /** The sprite is at rest: what is left of its VM must go, but whatever fails here cannot take the sprite's sleep back. */
-async function clearUp(actor: SpriteActor, awake: AwakeVm): Promise<void> {
+async function clearUp(actor: SpriteActor, awake: AwakeVm, options: { sleeps: boolean }): Promise<void> {
   const { failpoints, store } = actor.deps;
   actor.awake = undefined;
   try {
     await failpoints.hit('suspend.published');
-    await endAwake(actor, awake);
+    await endAwake(actor, awake, options);
     await failpoints.hit('suspend.vm-ended');
     await store.removeVm(awake.dir);
   } catch (error) {

@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
+import {
+  nameTaken,
+  SylphError,
+  type CheckpointId,
+  type NetworkDenial,
+  type NetworkPolicy,
+  type SpriteId,
+} from '@sylph/model';
+import type { PolicyRepository, SpritePolicies } from '../interfaces/policy-repository.ts';
 import type {
   CheckpointRow,
   DeliveryRow,
@@ -16,6 +24,10 @@ export class MemoryRepository implements Repository {
   readonly #sprites = new Map<SpriteId, SpriteRow>();
   /** In order of insertion. */
   #checkpoints: CheckpointRow[] = [];
+
+  readonly policies = new MemoryPolicies();
+  readonly edge = nothing;
+  readonly sshKeys = nothing;
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
@@ -48,7 +60,10 @@ export class MemoryRepository implements Repository {
       uids.add(uid);
       return { ...row, uid };
     });
-    for (const row of made) this.#sprites.set(row.id, row);
+    for (const row of made) {
+      this.#sprites.set(row.id, row);
+      if (row.parentSpriteId !== null) this.policies.inherit(row.id, row.parentSpriteId);
+    }
     return made;
   }
 
@@ -124,6 +139,7 @@ export class MemoryRepository implements Repository {
     this.#checkpoints = this.#checkpoints.filter((row) => row.spriteId !== spriteId || row.id !== id);
   }
 
+  orgBySuffix = notOfTheEngine<OrgRow | undefined>;
   insertToken = notOfTheEngine;
   token = notOfTheEngine<TokenRow | undefined>;
   tokens = notOfTheEngine<TokenRow[]>;
@@ -143,6 +159,44 @@ export class MemoryRepository implements Repository {
     return row;
   }
 }
+
+/** {@link PolicyRepository} in memory. */
+class MemoryPolicies implements PolicyRepository {
+  readonly #sprites = new Map<string, SpritePolicies>();
+  readonly #orgs = new Map<string, NetworkPolicy>();
+
+  async policies(spriteId: SpriteId): Promise<SpritePolicies> {
+    return this.#sprites.get(spriteId) ?? {};
+  }
+
+  async setPolicies(
+    spriteId: SpriteId,
+    patch: { [Kind in keyof SpritePolicies]?: SpritePolicies[Kind] | null },
+  ): Promise<void> {
+    const kept = Object.entries({ ...this.#sprites.get(spriteId), ...patch }).filter(([, value]) => value !== null);
+    this.#sprites.set(spriteId, Object.fromEntries(kept));
+  }
+
+  async orgNetworkPolicy(orgId: string): Promise<NetworkPolicy | undefined> {
+    return this.#orgs.get(orgId);
+  }
+
+  async setOrgNetworkPolicy(orgId: string, policy: NetworkPolicy | null): Promise<void> {
+    if (policy === null) this.#orgs.delete(orgId);
+    else this.#orgs.set(orgId, policy);
+  }
+
+  inherit(child: SpriteId, parent: string): void {
+    const policies = this.#sprites.get(parent);
+    if (policies) this.#sprites.set(child, policies);
+  }
+
+  addDenials = notOfTheEngine;
+  denials = notOfTheEngine<NetworkDenial[]>;
+}
+
+/** Rows that the engine has no need of. */
+const nothing = new Proxy({} as never, { get: () => notOfTheEngine });
 
 async function notOfTheEngine<Answer = void>(): Promise<Answer> {
   throw new Error('the engine does not ask for this');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { SpriteId } from '@sylph/model';
 import type { EngineDeps, EngineOptions, Logger } from '../deps.ts';
 import { Failpoints, type FailpointName } from '../failpoints.ts';
-import type { HostNetwork, NetworkAttachment } from '../interfaces/host-network.ts';
+import { guestMac, type HostNetwork, type NetworkAttachment } from '../interfaces/host-network.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import { Sprites } from '../sprites.ts';
 import { Gate, guarded, never } from './gate.ts';
@@ -163,11 +163,16 @@ export class Daemon {
 
   #network(): HostNetwork {
     return {
+      policyObstacle: undefined,
       describe: async () => ({ kind: 'null', note: '' }),
-      attach: async (spriteId): Promise<NetworkAttachment> => {
+      attach: async ({ spriteId }): Promise<NetworkAttachment> => {
         this.attached.add(spriteId);
-        return { kind: 'none' };
+        return { kind: 'none', mac: guestMac };
       },
+      adopt: async ({ spriteId }) => void this.attached.add(spriteId),
+      refresh: async () => undefined,
+      takeDenials: async () => [],
+      sweep: async () => undefined,
       detach: async (spriteId) => void this.attached.delete(spriteId),
       open: async () => undefined,
       close: async () => undefined,

@@ -1,4 +1,4 @@
-import type { HostNetwork, NetworkAttachment } from '@sylph/engine';
+import { guestMac, type HostNetwork, type NetworkAttachment, type NetworkGuest } from '@sylph/engine';
 import { lowerFence, raiseFence, type UidRange } from './fence.ts';
 
 /** The guest's world, the same for every sprite. The stack's DNS forwarder needs an address of its own. */
@@ -9,11 +9,9 @@ export const guestNet = {
   dns: '10.0.0.3',
 } as const;
 
-/** Every guest has the same hardware address, as it has the same IP: a fork must not notice another card. Locally administered. */
-const guestMac = '02:73:79:6c:70:68';
-
 /**
  * User-mode networking in the hypervisor, fenced by the host's packet filter. Where the fence cannot be put up, guests have no way out: what cannot be enforced is refused.
+ * It knows no policies: a sprite that has one gets no way out either.
  */
 export class SlirpNetwork implements HostNetwork {
   readonly #range: UidRange;
@@ -34,6 +32,10 @@ export class SlirpNetwork implements HostNetwork {
     if (!vmsRemain) await lowerFence(this.#range);
   }
 
+  get policyObstacle(): string {
+    return this.#mode === 'none' ? 'the network is switched off' : 'its sprites use user-mode networking';
+  }
+
   describe(): Promise<{ kind: string; note: string }> {
     const note =
       this.#obstacle === undefined
@@ -42,11 +44,29 @@ export class SlirpNetwork implements HostNetwork {
     return Promise.resolve({ kind: 'user', note });
   }
 
-  attach(): Promise<NetworkAttachment> {
-    return Promise.resolve({ kind: 'user', restricted: this.#obstacle !== undefined, mac: guestMac, ...guestNet });
+  async attach({ policy }: Pick<NetworkGuest, 'policy'>): Promise<NetworkAttachment> {
+    const restricted = this.#obstacle !== undefined || (await policy()).rules.length > 0;
+    return { kind: 'user', restricted, mac: guestMac, ...guestNet };
+  }
+
+  adopt(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** A way out cannot be opened or closed while a VM runs: its next start does. */
+  refresh(): Promise<void> {
+    return Promise.resolve();
   }
 
   detach(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  takeDenials(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
+  sweep(): Promise<void> {
     return Promise.resolve();
   }
 }

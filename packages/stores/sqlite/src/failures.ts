@@ -36,3 +36,12 @@ export function translate(thrown: unknown): unknown {
   }
   return thrown;
 }
+
+/** Runs a piece of work, telling its failures in the product's terms. */
+export async function run<Value>(work: () => Promise<Value>): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    throw translate(error);
+  }
+}

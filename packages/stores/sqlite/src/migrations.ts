@@ -134,6 +134,72 @@ const migrations: readonly Migration[] = [
       create index deliveries_by_time on deliveries (next_attempt_at, org_id);
     `,
   },
+  {
+    version: 4,
+    name: 'policies, preview links, domains, SSH keys',
+    sql: `
+      create table sprite_policies (
+        sprite_id text primary key references sprites (id) on delete cascade,
+        network text,
+        privileges text,
+        resources text
+      ) strict, without rowid;
+
+      create table org_policies (
+        org_id text primary key references orgs (id),
+        network text not null
+      ) strict, without rowid;
+
+      create table denials (
+        sprite_id text not null references sprites (id) on delete cascade,
+        kind text not null,
+        target text not null,
+        -- 0 and '' stand for none: a key holds no nulls.
+        port integer not null,
+        protocol text not null,
+        reason text not null,
+        name text,
+        amount integer not null,
+        first_at text not null,
+        last_at text not null,
+        primary key (sprite_id, kind, target, port, protocol, reason)
+      ) strict, without rowid;
+      create index denials_by_time on denials (sprite_id, last_at);
+
+      create table links (
+        id text primary key,
+        sprite_id text not null references sprites (id) on delete cascade,
+        secret_hash text not null,
+        port integer,
+        password_hash text,
+        description text not null,
+        created_at text not null,
+        expires_at text
+      ) strict;
+      create index links_by_sprite on links (sprite_id, created_at);
+      create index links_by_expiry on links (expires_at) where expires_at is not null;
+
+      create table domains (
+        domain text primary key,
+        sprite_id text not null references sprites (id) on delete cascade,
+        created_at text not null
+      ) strict, without rowid;
+      create index domains_by_sprite on domains (sprite_id, domain);
+
+      create table ssh_keys (
+        id text primary key,
+        org_id text not null references orgs (id),
+        name text not null,
+        type text not null,
+        public_key text not null,
+        fingerprint text not null,
+        created_at text not null,
+        last_used_at text,
+        unique (org_id, fingerprint)
+      ) strict;
+      create index ssh_keys_by_fingerprint on ssh_keys (fingerprint);
+    `,
+  },
 ];
 
 /** Version a database has after {@link migrate}. */

@@ -1,5 +1,28 @@
-import type { CheckpointRow, DeliveryRow, IdempotencyRow, OrgRow, SpriteRow, TokenRow } from '@sylph/engine';
-import { checkpointId, environment, spriteId, startReport, vmShape } from '@sylph/model';
+import type {
+  CheckpointRow,
+  DeliveryRow,
+  DomainRow,
+  IdempotencyRow,
+  LinkRow,
+  OrgRow,
+  SpritePolicies,
+  SpriteRow,
+  SshKeyRow,
+  TokenRow,
+} from '@sylph/engine';
+import {
+  checkpointId,
+  environment,
+  type NetworkDenial,
+  networkDenial,
+  networkPolicy,
+  privilegesPolicy,
+  resourcesPolicy,
+  type SpriteId,
+  spriteId,
+  startReport,
+  vmShape,
+} from '@sylph/model';
 import type { Generated } from 'kysely';
 import * as z from 'zod';
 
@@ -88,6 +111,48 @@ const deliveryRow = z.object({
   nextAttemptAt: z.string(),
 });
 
+const policiesRow = z.object({
+  network: json(networkPolicy).nullable(),
+  privileges: json(privilegesPolicy).nullable(),
+  resources: json(resourcesPolicy).nullable(),
+});
+
+const denialRow = z.object({
+  kind: networkDenial.shape.kind,
+  target: z.string(),
+  port: z.int(),
+  protocol: z.string(),
+  reason: networkDenial.shape.reason,
+  name: z.string().nullable(),
+  amount: z.int(),
+  firstAt: z.string(),
+  lastAt: z.string(),
+});
+
+const linkRow = z.object({
+  id: z.string(),
+  spriteId,
+  secretHash: z.string(),
+  port: z.int().nullable(),
+  passwordHash: z.string().nullable(),
+  description: z.string(),
+  createdAt: z.string(),
+  expiresAt: z.string().nullable(),
+});
+
+const domainRow = z.object({ domain: z.string(), spriteId, createdAt: z.string() });
+
+const sshKeyRow = z.object({
+  id: z.string(),
+  orgId: z.string(),
+  name: z.string(),
+  type: z.string(),
+  publicKey: z.string(),
+  fingerprint: z.string(),
+  createdAt: z.string(),
+  lastUsedAt: z.string().nullable(),
+});
+
 /** Tables as Kysely sees them: what SQLite holds, in camel case. */
 export interface Tables {
   orgs: z.input<typeof orgRow>;
@@ -97,6 +162,12 @@ export interface Tables {
   checkpoints: z.input<typeof checkpointRow> & { ordinal: Generated<number> };
   idempotency: z.input<typeof idempotencyRow>;
   deliveries: z.input<typeof deliveryRow>;
+  spritePolicies: { spriteId: string } & z.input<typeof policiesRow>;
+  orgPolicies: { orgId: string; network: string };
+  denials: { spriteId: string } & z.input<typeof denialRow>;
+  links: z.input<typeof linkRow>;
+  domains: z.input<typeof domainRow>;
+  sshKeys: z.input<typeof sshKeyRow>;
 }
 
 /**
@@ -114,6 +185,38 @@ export const rows = {
     defined(checkpointRow.partial().encode(patch)),
   delivery: (row: Tables['deliveries']): DeliveryRow => deliveryRow.parse(row),
   idempotency: (row: Tables['idempotency']): IdempotencyRow => idempotencyRow.parse(row),
+  policies: (row: z.input<typeof policiesRow>): SpritePolicies => {
+    const { network, privileges, resources } = policiesRow.parse(row);
+    return { network: network ?? undefined, privileges: privileges ?? undefined, resources: resources ?? undefined };
+  },
+  toPolicies: (patch: { [Kind in keyof SpritePolicies]?: SpritePolicies[Kind] | null }) =>
+    defined(policiesRow.partial().encode(patch)),
+  denial: (row: z.input<typeof denialRow>): NetworkDenial => {
+    const { port, protocol, amount, firstAt, lastAt, ...rest } = denialRow.parse(row);
+    return {
+      ...rest,
+      port: port === 0 ? null : port,
+      protocol: protocol === '' ? null : protocol,
+      count: amount,
+      first_at: firstAt,
+      last_at: lastAt,
+    };
+  },
+  toDenial: (spriteId: SpriteId, denial: NetworkDenial): Tables['denials'] => ({
+    spriteId,
+    kind: denial.kind,
+    target: denial.target,
+    port: denial.port ?? 0,
+    protocol: denial.protocol ?? '',
+    reason: denial.reason,
+    name: denial.name,
+    amount: denial.count,
+    firstAt: denial.first_at,
+    lastAt: denial.last_at,
+  }),
+  link: (row: Tables['links']): LinkRow => linkRow.parse(row),
+  domain: (row: Tables['domains']): DomainRow => domainRow.parse(row),
+  sshKey: (row: Tables['sshKeys']): SshKeyRow => sshKeyRow.parse(row),
 };
 
 /** Without keys whose value is undefined. */

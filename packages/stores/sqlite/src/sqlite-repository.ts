@@ -12,12 +12,15 @@ import type {
 } from '@sylph/engine';
 import { nameTaken, SylphError, type CheckpointId, type SpriteId } from '@sylph/model';
 import { CamelCasePlugin, Kysely, sql } from 'kysely';
-import { isDuplicate, translate } from './failures.ts';
+import { SqliteEdge } from './edge.ts';
+import { isDuplicate, run, translate } from './failures.ts';
 import { migrate } from './migrations.ts';
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { lowestFreeUid } from './free-uid.ts';
+import { inheritPolicies, SqlitePolicies } from './policies.ts';
 import { ReadCache } from './read-cache.ts';
 import { rows, type Tables } from './rows.ts';
+import { SqliteSshKeys } from './ssh-keys.ts';
 
 /** How long a statement waits for another process's write. Writes are a few milliseconds long. */
 const busyTimeoutMs = 5_000;
@@ -52,10 +55,16 @@ export function openSqliteRepository(path: string): Repository {
 class SqliteRepository implements Repository {
   readonly #db: Kysely<Tables>;
   readonly #lately: ReadCache;
+  readonly policies: SqlitePolicies;
+  readonly edge: SqliteEdge;
+  readonly sshKeys: SqliteSshKeys;
 
   constructor(db: Kysely<Tables>, lately: ReadCache) {
     this.#db = db;
     this.#lately = lately;
+    this.policies = new SqlitePolicies(db);
+    this.edge = new SqliteEdge(db);
+    this.sshKeys = new SqliteSshKeys(db);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -72,6 +81,13 @@ class SqliteRepository implements Repository {
   org(id: string): Promise<OrgRow | undefined> {
     return this.#cached(`org ${id}`, async () => {
       const row = await this.#db.selectFrom('orgs').selectAll().where('id', '=', id).executeTakeFirst();
+      return row && rows.org(row);
+    });
+  }
+
+  orgBySuffix(urlSuffix: string): Promise<OrgRow | undefined> {
+    return this.#cached(`suffix ${urlSuffix}`, async () => {
+      const row = await this.#db.selectFrom('orgs').selectAll().where('urlSuffix', '=', urlSuffix).executeTakeFirst();
       return row && rows.org(row);
     });
   }
@@ -376,20 +392,12 @@ class SqliteRepository implements Repository {
   }
 }
 
-/** Runs a piece of work, telling its failures in the product's terms. */
-async function run<Value>(work: () => Promise<Value>): Promise<Value> {
-  try {
-    return await work();
-  } catch (error) {
-    throw translate(error);
-  }
-}
-
 /** `trx` is a transaction: nobody else takes the uid between the look and the insertion. */
 async function insertSprite(trx: Kysely<Tables>, row: Omit<SpriteRow, 'uid'>, uidBase: number): Promise<SpriteRow> {
   const complete: SpriteRow = { ...row, uid: await lowestFreeUid(trx, uidBase) };
   try {
     await trx.insertInto('sprites').values(rows.toSprite(complete)).execute();
+    if (row.parentSpriteId !== null) await inheritPolicies(trx, row.id, row.parentSpriteId);
     return complete;
   } catch (error) {
     throw isDuplicate(error, 'sprites.name') ? nameTaken(row.name, error) : error;

@@ -77,7 +77,13 @@ export class AgentService extends FakeService implements AsyncDisposable {
       },
       get: { value: (id: string) => this.#sessions.get(id) },
     });
-    return { view: lease.view, sessions, channel: this.#channel, [Symbol.dispose]: () => lease[Symbol.dispose]() };
+    return {
+      view: lease.view,
+      sessions,
+      channel: this.#channel,
+      used: () => lease.used(),
+      [Symbol.dispose]: () => lease[Symbol.dispose](),
+    };
   }
 
   override async peekChannel(org: OrgRow, name: string): Promise<GuestChannel | undefined> {

@@ -222,6 +222,7 @@ export class FakeService implements SpriteService {
       view: this.#view(row),
       sessions: this.#sessions(),
       channel: undefined as never,
+      used: () => undefined,
       [Symbol.dispose]: () => void this.leases--,
     };
   }
