@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
 # Installs and builds everything Sylph needs on this machine. Safe to run again: what is there is left alone.
-# Usage: npm run setup [-- --refresh-kernel]
+# Usage: npm run setup [-- --refresh-kernel] [-- --for-tests]     the latter also installs the programs that tests use
 source "$(dirname "$0")/lib.sh"
-refresh=${1:-}
+refresh='' for_tests=''
+for option in "$@"; do
+  case $option in
+    --refresh-kernel) refresh=$option ;;
+    --for-tests) for_tests=yes ;;
+    *) fail "setup knows no option $option" 'Usage: npm run setup [-- --refresh-kernel] [-- --for-tests]' ;;
+  esac
+done
 min_node=20 min_go=1.24 min_qemu=9
 
 # at_least VERSION MINIMUM
@@ -72,12 +79,24 @@ install_qemu_from_backports() {
     { dpkg --configure -a && apt_get "${options[@]}" --no-install-recommends -t "$codename-backports" install qemu-system-x86; }
 }
 
+# provide_packages LIST INSTALLER: what the list names.
 provide_packages() {
   local wanted missing
-  mapfile -t wanted < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' scripts/packages.txt)
+  mapfile -t wanted < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1")
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [ "${#missing[@]}" -eq 0 ]; then say "==> Debian packages: all ${#wanted[@]} there"; return; fi
-  step "Debian packages: ${missing[*]}" 'Look at the lines above; `apt-get update` and `apt-get -f install` mend most of it. Then run this again.' install_packages "${missing[@]}"
+  step "Debian packages: ${missing[*]}" 'Look at the lines above; `apt-get update` and `apt-get -f install` mend most of it. Then run this again.' "$2" "${missing[@]}"
+}
+
+# Servers among the programs of tests must not start on this machine: Debian asks policy-rc.d, which says no meanwhile.
+install_quietly() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  if [ -e "$policy" ]; then install_packages "$@"; return; fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  install_packages "$@" || status=$?
+  rm -f "$policy"
+  return "$status"
 }
 
 provide_qemu() {
@@ -112,7 +131,8 @@ exec 9>"$cache/setup.lock"
 flock -n 9 || { say 'another set-up is running; waiting for it (at most 20 min)'; flock -w 1200 9 || fail 'another set-up is still running' 'End it and run this again.'; }
 check_machine
 check_tools
-provide_packages
+provide_packages scripts/packages.txt install_packages
+[ -z "$for_tests" ] || provide_packages scripts/packages-test.txt install_quietly
 provide_qemu
 provide_npm
 step 'guest agent' 'This is a fault of the sources in agent/: see the lines above.' build_agent

@@ -3,7 +3,7 @@
 # Usage: npm test [-- agent|unit|vm …]     parts to run, default all
 source "$(dirname "$0")/lib.sh"
 parts=${*:-agent unit vm}
-bash scripts/setup.sh
+bash scripts/setup.sh --for-tests
 case " $parts " in *' unit '* | *' vm '*) say "==> image: $("$node" scripts/image.ts minimal)" ;; esac
 results=$cache/logs
 mkdir -p "$results"
