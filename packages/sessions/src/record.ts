@@ -11,7 +11,8 @@ const retryMs = 1000;
 
 /** A session's directory and its record in it: a first one when it starts, another when it ended. */
 export class SessionRecord {
-  #dir: string;
+  /** Undefined: nothing is recorded. */
+  #dir: string | undefined;
   /** Resolves once there is a directory. */
   readonly ready: Promise<void>;
   readonly #created: Promise<void>;
@@ -20,11 +21,12 @@ export class SessionRecord {
   /** There is a directory, and it is this session's. */
   #ownsDir: boolean;
 
-  private constructor(dir: string, first?: SessionManifest) {
+  private constructor(dir: string | undefined, first?: SessionManifest) {
     this.#dir = dir;
-    this.#ownsDir = first === undefined;
-    this.ready = first === undefined ? Promise.resolve() : this.#make();
-    this.#created = this.#newest = first === undefined ? this.ready : this.ready.then(() => createManifest(dir, first));
+    this.#ownsDir = dir !== undefined && first === undefined;
+    this.ready = dir === undefined || first === undefined ? Promise.resolve() : this.#make(dir);
+    this.#created = this.#newest =
+      dir === undefined || first === undefined ? this.ready : this.ready.then(() => createManifest(dir, first));
     // Who waits for the record hears of it.
     this.#created.catch(() => {});
   }
@@ -37,6 +39,11 @@ export class SessionRecord {
   /** A record that is there already. */
   static found(dir: string): SessionRecord {
     return new SessionRecord(dir);
+  }
+
+  /** No record at all, and no directory: every method does nothing. */
+  static none(): SessionRecord {
+    return new SessionRecord(undefined);
   }
 
   /** Resolves once the first record is durable against a daemon crash. Rejects when it cannot be written. */
@@ -62,30 +69,31 @@ export class SessionRecord {
   }
 
   /** Replaces the record of one that has ended; `newest` has resolved. */
-  replace(manifest: SessionManifest): Promise<void> {
-    return replaceManifest(this.#dir, manifest);
+  async replace(manifest: SessionManifest): Promise<void> {
+    if (this.#dir !== undefined) await replaceManifest(this.#dir, manifest);
   }
 
   /** Makes the record durable against a loss of power. */
   async sync(): Promise<void> {
     await this.#created;
-    if (!this.#durable) await syncPath(path.join(this.#dir, manifestName));
+    if (!this.#durable && this.#dir !== undefined) await syncPath(path.join(this.#dir, manifestName));
     this.#durable = true;
   }
 
   /** Renames the directory. Nothing is being written. */
   async moveTo(dir: string): Promise<void> {
+    if (this.#dir === undefined) return;
     await rename(this.#dir, dir);
     this.#dir = dir;
   }
 
   /** Removes the directory, if there is one of this session. */
   async remove(): Promise<void> {
-    if (this.#ownsDir) await removeDir(this.#dir);
+    if (this.#ownsDir && this.#dir !== undefined) await removeDir(this.#dir);
   }
 
-  async #make(): Promise<void> {
-    await mkdir(this.#dir, { mode: 0o700 });
+  async #make(dir: string): Promise<void> {
+    await mkdir(dir, { mode: 0o700 });
     this.#ownsDir = true;
   }
 
@@ -98,7 +106,7 @@ export class SessionRecord {
     for (let attempt = 0; ; attempt += 1) {
       try {
         await journal.flush();
-        await replaceManifest(this.#dir, manifest());
+        if (this.#dir !== undefined) await replaceManifest(this.#dir, manifest());
         await journal.release();
         return;
       } catch (error) {

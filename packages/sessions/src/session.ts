@@ -64,6 +64,8 @@ export class LiveSession implements Session, PumpTarget {
   #sizeChanged = false;
   #lastActivityMs: number;
   #clients = 0;
+  /** Clients under which the sprite may sleep. */
+  #quietClients = 0;
   #end: SessionEnd | undefined;
 
   private constructor({ manifest, record, journal }: SessionFiles, host: SessionHost, inputOrigin: number | undefined) {
@@ -110,6 +112,8 @@ export class LiveSession implements Session, PumpTarget {
       pid: 0,
       resolvedPath: request.path,
     };
+    if (request.transient === true)
+      return new LiveSession({ manifest, record: SessionRecord.none(), journal: Journal.inMemory() }, host, 0);
     const record = SessionRecord.create(dir, manifest);
     return new LiveSession({ manifest, record, journal: Journal.create(dir, record) }, host, 0);
   }
@@ -164,7 +168,7 @@ export class LiveSession implements Session, PumpTarget {
 
   /** Somebody is attached or reads. */
   get inUse(): boolean {
-    return this.#clients > 0 || this.journal.readers > 0;
+    return this.#clients > 0 || this.#quietClients > 0 || this.journal.readers > 0;
   }
 
   /** A job whose end somebody wants to hear of who has not. */
@@ -196,8 +200,8 @@ export class LiveSession implements Session, PumpTarget {
     });
   }
 
-  attach(): Disposable {
-    this.#clients += 1;
+  attach({ awake }: { awake: boolean } = { awake: true }): Disposable {
+    this.#count(awake, 1);
     this.#stopping.watched();
     this.#host.onClients(this);
     let attached = true;
@@ -205,7 +209,7 @@ export class LiveSession implements Session, PumpTarget {
       [Symbol.dispose]: () => {
         if (!attached) return;
         attached = false;
-        this.#clients -= 1;
+        this.#count(awake, -1);
         this.#watch();
         this.#host.onClients(this);
       },
@@ -369,10 +373,16 @@ export class LiveSession implements Session, PumpTarget {
     this.#settleEnded(end);
   }
 
+  #count(awake: boolean, change: 1 | -1): void {
+    if (awake) this.#clients += change;
+    else this.#quietClients += change;
+  }
+
   /** Nobody is attached: its time runs. */
   #watch(): void {
     const { maxRunAfterDisconnectMs } = this.request;
-    if (this.#clients === 0 && maxRunAfterDisconnectMs !== null) this.#stopping.unwatched(maxRunAfterDisconnectMs);
+    if (this.#clients + this.#quietClients === 0 && maxRunAfterDisconnectMs !== null)
+      this.#stopping.unwatched(maxRunAfterDisconnectMs);
   }
 
   /** Gives a job its input, again from where the guest has it. */

@@ -112,7 +112,9 @@ export class JournaledSessions implements SpriteSessions, SessionHost {
   }
 
   positions(): SessionPosition[] {
-    return [...this.#running.values()].map(({ id, endOffset }) => ({ id, endOffset }));
+    return [...this.#running.values()]
+      .filter(({ request }) => request.transient !== true)
+      .map(({ id, endOffset }) => ({ id, endOffset }));
   }
 
   async exportTo(dir: string, positions: readonly SessionPosition[]): Promise<void> {

@@ -32,6 +32,7 @@ import { serviceRoutes } from './services.ts';
 import { sessionRoutes } from './sessions.ts';
 import { shortened } from './shortened.ts';
 import { spriteRoutes } from './sprites.ts';
+import { sshKeyRoutes } from './ssh-keys.ts';
 import { TokenWatch } from './token-watch.ts';
 import { isWebSocketUpgrade, upgradeConstraint, WebSockets } from './websocket.ts';
 
@@ -49,6 +50,7 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   fileTreeRoutes,
   fileWatchRoutes,
   hostRoutes,
+  sshKeyRoutes,
 ];
 
 /**

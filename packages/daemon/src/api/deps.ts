@@ -1,6 +1,7 @@
 import type { Repository, SpriteService } from '@sylph/engine';
-import type { HostInfo } from '@sylph/model';
+import type { HostInfo, sshKeyList } from '@sylph/model';
 import type { Logger } from 'pino';
+import type * as z from 'zod';
 
 /** Bounds of the API. Every one has a default in {@link defaultLimits}. */
 export interface ApiLimits {
@@ -70,6 +71,8 @@ export interface ApiDeps {
   spriteUrl: (name: string, urlSuffix: string) => string;
   /** Whether sprites can be served; `/healthz` tells it. */
   ready: () => boolean;
+  /** How the SSH server shows itself; null: there is none. */
+  ssh?: () => z.output<typeof sshKeyList>['server'];
   limits?: Partial<ApiLimits>;
 }
 

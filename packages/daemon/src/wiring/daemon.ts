@@ -17,6 +17,7 @@ import { Deliveries } from '../webhooks/deliveries.ts';
 import { tellJobEnds } from '../webhooks/job-ends.ts';
 import { PoolCatalog } from './catalog.ts';
 import { hostInfo } from './host-info.ts';
+import { startSsh } from './ssh.ts';
 
 /** Host users VMs may run as, from `uid-base` up. */
 const uidCount = 65_536;
@@ -103,6 +104,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     version,
     spriteUrl,
     ready: () => ready,
+    ssh: () => ssh?.info ?? null,
     limits: {
       requestsPerMinute: config['requests-per-minute'],
       creationsPerMinute: config['creations-per-minute'],
@@ -111,6 +113,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   });
   stack.defer(() => api.close());
   const url = await api.listen({ host, port });
+  const ssh = stack.use(await startSsh(config, { service: sprites, repository, log, ready: () => ready }));
   log.info({ url }, 'listening, not ready yet');
 
   notices.push(...(await sprites.open()));

@@ -30,6 +30,8 @@ export interface SessionRequest {
   stdin: boolean;
   /** How long it may live after its last client vanished, ms; null = as long as it likes. */
   maxRunAfterDisconnectMs: number | null;
+  /** Its output is for the client that started it and is kept in memory only, until that has read it: neither record nor journal, so it ends with its daemon and is in no checkpoint. */
+  transient?: boolean | undefined;
   job?: JobOptions | undefined;
 }
 
@@ -69,8 +71,8 @@ export interface Session {
   readonly ended: Promise<SessionEnd>;
   /** Reads the journal from `offset`, then follows until the end. A reader that lags holds the process back (the journal is bounded) rather than lose a byte. */
   read(options: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent>;
-  /** Counts a client in: keeps the sprite awake, stops the disconnect timer. Dispose when it leaves. */
-  attach(): Disposable;
+  /** Counts a client in: stops the disconnect timer and keeps the sprite awake, or, with `awake: false`, lets it sleep; then it goes on with the next wake. Dispose when it leaves. */
+  attach(options?: { awake: boolean }): Disposable;
   /**
    * Input bytes taken so far, counted from the process's start: what the guest has, and what waits here and will reach it. After a daemon restart that is what the guest reports, so it resolves once the guest was
    * heard; a client sends what lies behind it again. Undefined when nobody will know, or when `signal` fires first.

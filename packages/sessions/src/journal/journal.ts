@@ -5,7 +5,7 @@ import { type JournalEvent, JournalReader, type ReadOptions, type ReaderPlace } 
 import { Recent } from './recent.ts';
 import type { OutputStream } from './record.ts';
 import { Segment, scanSegment, segmentName, segmentStart } from './segment.ts';
-import { Writer } from './writer.ts';
+import { NoWriter, Writer } from './writer.ts';
 
 /** Bounds of a journal. */
 export interface JournalLimits {
@@ -41,7 +41,7 @@ export class Journal {
   onFailed: ((error: Error) => void) | undefined;
   readonly #limits: JournalLimits;
   readonly #recent = new Recent();
-  readonly #writer: Writer;
+  readonly #writer: Writer | NoWriter;
   readonly #readers = new Set<ReaderPlace>();
   readonly #segments: Segment[];
   #dir: string;
@@ -50,12 +50,16 @@ export class Journal {
   #state: 'open' | 'finished' | 'closed' = 'open';
   #roomWaiters: (() => void)[] = [];
 
-  private constructor(dir: string, segments: Segment[], limits: JournalLimits, ready = Promise.resolve()) {
-    this.#dir = dir;
+  private constructor(dir: string | undefined, segments: Segment[], limits: JournalLimits, ready = Promise.resolve()) {
+    this.#dir = dir ?? '';
     this.#segments = segments;
     this.#limits = limits;
     this.#start = segments[0]?.start ?? 0;
     this.#end = segments.at(-1)?.end ?? 0;
+    if (dir === undefined) {
+      this.#writer = new NoWriter((offset) => this.onWritten?.(offset));
+      return;
+    }
     this.#writer = new Writer(
       {
         directory: () => this.#dir,
@@ -75,6 +79,11 @@ export class Journal {
   /** An empty journal; its files appear in `dir` with the first output, once `ready` resolves: there is a directory then. */
   static create(dir: string, options: { limits?: JournalLimits; ready?: Promise<void> } = {}): Journal {
     return new Journal(dir, [], options.limits ?? journalLimits, options.ready);
+  }
+
+  /** An empty journal without files, for one reader: output is forgotten when it has been read, and more than `unwrittenBytes` of unread output is not wanted. */
+  static inMemory(limits: JournalLimits = journalLimits): Journal {
+    return new Journal(undefined, [], limits);
   }
 
   /** Takes up the journal in `dir` where it ends; a torn tail is cut off. */
@@ -126,6 +135,7 @@ export class Journal {
 
   /** No more should be appended now: too much is unwritten, or a reader lags by a whole journal. */
   get full(): boolean {
+    if (this.#writer instanceof NoWriter) return this.#recent.bytes >= this.#limits.unwrittenBytes;
     return (
       this.#end - this.#writer.written >= this.#limits.unwrittenBytes || this.#segments.length > this.#limits.segments
     );
@@ -177,6 +187,7 @@ export class Journal {
   /** Makes all output so far durable against a loss of power. */
   async sync(): Promise<void> {
     await this.flush();
+    if (this.#writer instanceof NoWriter) return;
     for (const segment of [...this.#segments]) {
       const { fileBytes } = segment;
       if (segment.durableBytes === fileBytes) continue;
@@ -217,7 +228,7 @@ export class Journal {
         segmentAt: (offset) => this.#segmentAt(offset),
         enter: (place) => this.#readers.add(place),
         leave: (place) => this.#leave(place),
-        moved: () => this.#dropOld(),
+        moved: () => this.#moved(),
       },
       options,
     );
@@ -252,13 +263,23 @@ export class Journal {
   #trim(): void {
     let needed = Infinity;
     for (const reader of this.#readers) needed = Math.min(needed, reader.offset);
-    this.#recent.trim(this.#writer.written, needed, this.#limits.recentBytes);
+    // Without files, memory is all there is for a reader that lags.
+    const keepBytes = this.#writer instanceof NoWriter ? Infinity : this.#limits.recentBytes;
+    this.#recent.trim(this.#writer.written, needed, keepBytes);
+  }
+
+  /** A reader has gone on. */
+  #moved(): void {
+    if (!(this.#writer instanceof NoWriter)) return this.#dropOld();
+    this.#trim();
+    this.#makeRoom();
   }
 
   #leave(place: ReaderPlace): void {
     this.#readers.delete(place);
     this.#trim();
     this.#dropOld();
+    this.#makeRoom();
   }
 
   /** Drops the oldest segments beyond the limit that no reader needs. */

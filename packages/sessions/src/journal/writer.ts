@@ -161,6 +161,32 @@ export class Writer {
   }
 }
 
+/** Stands where output is not to be written: memory is all there is. */
+export class NoWriter {
+  readonly #kept: (offset: number) => void;
+  #end = 0;
+
+  /** `kept`: everything below `offset` is in memory. */
+  constructor(kept: (offset: number) => void) {
+    this.#kept = kept;
+  }
+
+  get written(): number {
+    return this.#end;
+  }
+
+  extend(end: number): void {
+    this.#end = end;
+    this.#kept(end);
+  }
+
+  async flush(): Promise<void> {}
+
+  async release(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
 interface Records {
   buffers: Buffer[];
   /** Bytes of all buffers. */
