@@ -61,7 +61,8 @@ function groupsOf(half: string): string[] {
   });
 }
 
-function addressText(value: bigint, family: 4 | 6): string {
+/** An address in its shortest form. */
+export function addressText(value: bigint, family: 4 | 6): string {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 0xffn)).join('.');
   const groups = Array.from({ length: 8 }, (_, index) => ((value >> BigInt(112 - 16 * index)) & 0xffffn).toString(16));
   // The URL parser writes an address in its shortest form.

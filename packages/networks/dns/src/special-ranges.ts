@@ -17,6 +17,12 @@ export class SpecialRanges {
     return this.#allowed.length > 0;
   }
 
+  /** Whether an address lies in a network an operator has opened. */
+  opens(address: string): boolean {
+    const network = parseNetwork(address);
+    return this.#allowed.some((range) => isWithin(network, range));
+  }
+
   /** Whether all of an address or network is out of reach for sprites, whatever their policy. */
   blocks(text: string): boolean {
     return this.blocksNetwork(parseNetwork(text));
