@@ -12,13 +12,16 @@ import (
 const (
 	kernelInterface = "eth0"
 	guestInterface  = "spr0"
-	resolver        = "10.0.0.3"
+	resolver        = "10.0.0.2"
 )
 
 var (
 	guestAddress   = [4]byte{10, 0, 0, 1}
 	guestNetmask   = [4]byte{255, 255, 255, 0}
 	gatewayAddress = [4]byte{10, 0, 0, 2}
+
+	guestAddress6   = [16]byte{0x0f, 0xdf, 15: 1} // fdf::1
+	gatewayAddress6 = [16]byte{0x0f, 0xdf, 15: 2} // fdf::2
 )
 
 // configureNetwork brings loopback up and, where the VM has a network card, the card too.
@@ -38,6 +41,9 @@ func configureNetwork() {
 	quietIPv6()
 	if err := configureCard(fd); err != nil {
 		logf("network: %v", err)
+	}
+	if err := configureCard6(fd); err != nil {
+		logf("IPv6: %v", err)
 	}
 	if err := writeFile("/etc/resolv.conf", "nameserver "+resolver+"\n", 0o644); err != nil {
 		logf("resolv.conf: %v", err)
@@ -67,6 +73,47 @@ func configureCard(fd int) error {
 		return err
 	}
 	return addDefaultRoute(fd)
+}
+
+// configureCard6 gives the card, which is up, its IPv6 address and default route.
+func configureCard6(fd int) error {
+	r := requestFor(guestInterface)
+	if err := ioctl(fd, syscall.SIOCGIFINDEX, unsafe.Pointer(r)); err != nil {
+		return fmt.Errorf("%s: %w", guestInterface, err)
+	}
+	index := *(*int32)(unsafe.Pointer(&r.data))
+	fd6, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd6)
+	// struct in6_ifreq, linux/ipv6.h.
+	address := struct {
+		address [16]byte
+		prefix  uint32
+		index   int32
+	}{guestAddress6, 64, index}
+	if err := ioctl(fd6, syscall.SIOCSIFADDR, unsafe.Pointer(&address)); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	// struct in6_rtmsg, linux/ipv6_route.h.
+	const (
+		routeUp      = 0x1 // RTF_UP
+		routeGateway = 0x2 // RTF_GATEWAY
+	)
+	route := struct {
+		destination, source, gateway [16]byte
+		kind                         uint32
+		destinationBits, sourceBits  uint16
+		metric                       uint32
+		info                         uint64
+		flags                        uint32
+		index                        int32
+	}{gateway: gatewayAddress6, metric: 1, flags: routeUp | routeGateway, index: index}
+	if err := ioctl(fd6, syscall.SIOCADDRT, unsafe.Pointer(&route)); err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	return nil
 }
 
 // interfaceRequest is struct ifreq, netdevice(7).

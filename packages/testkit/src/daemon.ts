@@ -50,6 +50,8 @@ export class TestDaemon implements AsyncDisposable {
       listen: '127.0.0.1:0',
       'edge-listen': 'none',
       'ssh-listen': 'none',
+      // Tests change nothing of the machine's own network.
+      network: 'user',
       'log-level': 'debug',
       ...options.settings,
     };

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Vm, VmDriver, VmSpec } from '@sylph/engine';
 import { type MachineIdentity, SylphError } from '@sylph/model';
+import { spawnAsVm } from './account.ts';
 import { machineName, qemuArgs, runFiles } from './args.ts';
 import { WorkerPool } from './capture/pool.ts';
 import { type VmHandle, describeProcess, findProcess, writeHandle } from './handle.ts';
@@ -9,7 +10,7 @@ import { type VmLimits, openLimits } from './limits.ts';
 import { type AcceleratorChoice, AcceleratorProbe, cpuModel, kvmDevice } from './probe.ts';
 import { QmpClient, runStatus } from './qmp.ts';
 import { SilentBootError, awaitMemory, awaitSignOfLife, defaultSilenceMs } from './readiness.ts';
-import { supervise, terminate, within } from './supervise.ts';
+import { terminate, within } from './supervise.ts';
 import { measureTscKhz } from './tsc.ts';
 import { QemuVm, type VmParts } from './vm.ts';
 import { type VmProcess, adoptedProcess, childProcess, describeEnd } from './vm-process.ts';
@@ -127,14 +128,7 @@ export class QemuDriver implements VmDriver, AsyncDisposable {
     try {
       if (spec.machine.accelerator === 'kvm') fds.push(fs.openSync(kvmDevice, 'r+'));
       if (spec.memory !== undefined) fds.push(fs.openSync(spec.memory.devPath, 'r'));
-      const program = await supervise(this.#qemu, qemuArgs(spec, boot), {
-        cwd: spec.dir,
-        uid: spec.uid,
-        gid: spec.uid,
-        detached: true,
-        extraFds: fds,
-      });
-      return childProcess(program);
+      return childProcess(await spawnAsVm(spec, this.#qemu, qemuArgs(spec, boot), { extraFds: fds }));
     } finally {
       for (const fd of fds) fs.closeSync(fd);
     }

@@ -1,12 +1,15 @@
 import { guestMac, type HostNetwork, type NetworkAttachment, type NetworkGuest } from '@sylph/engine';
 import { lowerFence, raiseFence, type UidRange } from './fence.ts';
 
-/** The guest's world, the same for every sprite. The stack's DNS forwarder needs an address of its own. */
+/**
+ * The guest's world, the same for every sprite and in every kind of network. To the guest 10.0.0.2 is its gateway and its resolver. The stack tells the two apart; it takes packets for elsewhere from anyone, so its resolver is what has
+ * the address, and its gateway has one nobody uses.
+ */
 export const guestNet = {
   subnet: '10.0.0.0/24',
   guestAddress: '10.0.0.1',
-  gateway: '10.0.0.2',
-  dns: '10.0.0.3',
+  gateway: '10.0.0.254',
+  dns: '10.0.0.2',
 } as const;
 
 /**
@@ -16,12 +19,14 @@ export const guestNet = {
 export class SlirpNetwork implements HostNetwork {
   readonly #range: UidRange;
   readonly #mode: 'auto' | 'none';
+  readonly #because: string;
   #obstacle: string | undefined = 'the network is not open yet';
 
-  /** `range`: host users of VMs. `none`: no way out for anyone. */
-  constructor(range: UidRange, mode: 'auto' | 'none') {
+  /** `range`: host users of VMs. `none`: no way out for anyone. `because`: why it is this network and not a better one, where nobody asked for it. */
+  constructor(range: UidRange, mode: 'auto' | 'none', because?: string) {
     this.#range = range;
     this.#mode = mode;
+    this.#because = because === undefined ? '' : `; not namespaces: ${because}`;
   }
 
   async open(): Promise<void> {
@@ -33,7 +38,9 @@ export class SlirpNetwork implements HostNetwork {
   }
 
   get policyObstacle(): string {
-    return this.#mode === 'none' ? 'the network is switched off' : 'its sprites use user-mode networking';
+    return this.#mode === 'none'
+      ? 'the network is switched off'
+      : `its sprites use user-mode networking${this.#because}`;
   }
 
   describe(): Promise<{ kind: string; note: string }> {
@@ -41,7 +48,7 @@ export class SlirpNetwork implements HostNetwork {
       this.#obstacle === undefined
         ? 'user mode: sprites reach the internet, never this host or private addresses; no policy per sprite'
         : `user mode without a way out: ${this.#obstacle}`;
-    return Promise.resolve({ kind: 'user', note });
+    return Promise.resolve({ kind: 'user', note: `${note}${this.#because}` });
   }
 
   async attach({ policy }: Pick<NetworkGuest, 'policy'>): Promise<NetworkAttachment> {

@@ -1,0 +1,146 @@
+import type { NetworkGuest } from '@sylph/engine';
+import type { NetworkDenial, NetworkPolicy } from '@sylph/model';
+import type { AdmittedAddress, CompiledPolicy, DnsClient, NameDenialReason, SpecialRanges } from '@sylph/network-dns';
+import { reasonOf, takeDenied } from './denials.ts';
+import type { SlotPlace } from './plan.ts';
+import { KnownAddresses } from './known-addresses.ts';
+import { admissionRules, slotPolicyRules, unrestricted } from './slot-table.ts';
+import { nft } from './tools.ts';
+
+/** Names denied that are counted until they are asked for. */
+const maxDeniedNames = 512;
+
+/** What an attachment needs from its network. */
+export interface AttachmentDeps {
+  compile(policy: NetworkPolicy): CompiledPolicy;
+  special: SpecialRanges;
+}
+
+/** Answers of one policy that go into the slot together. */
+interface Waiting {
+  answers: AdmittedAddress[];
+  judgedBy: CompiledPolicy;
+  done: Promise<void>;
+}
+
+/** A sprite in its slot: its policy, and the addresses its names led to. All changes to the slot go through one queue. */
+export class Attachment implements DnsClient {
+  guest: NetworkGuest;
+  readonly place: SlotPlace;
+  readonly #deps: AttachmentDeps;
+  /** Of the rules in the slot. */
+  #generation: number;
+  /** Policy as it was last asked for, to see whether it changed; undefined: the slot may hold any rules. */
+  #text: string | undefined;
+  #policy: CompiledPolicy;
+  readonly #known = new KnownAddresses();
+  readonly #deniedNames = new Map<string, NetworkDenial>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #waiting: Waiting | undefined;
+
+  /** `fresh`: the slot was made a moment ago and restricts nothing. */
+  constructor(guest: NetworkGuest, place: SlotPlace, deps: AttachmentDeps, { fresh }: { fresh: boolean }) {
+    this.guest = guest;
+    this.place = place;
+    this.#deps = deps;
+    this.#policy = deps.compile({ rules: [] });
+    this.#text = fresh ? JSON.stringify({ rules: [] }) : undefined;
+    // Beyond whatever an earlier daemon counted to.
+    this.#generation = fresh ? unrestricted.generation : Math.floor(Date.now() / 1000);
+  }
+
+  get policy(): CompiledPolicy {
+    return this.#policy;
+  }
+
+  /** Asks for the policy and puts it in force. A slot whose policy has not changed is not touched. */
+  enforce(): Promise<void> {
+    return this.#enqueue(async () => {
+      const policy = await this.guest.policy();
+      const text = JSON.stringify(policy);
+      if (text === this.#text) return;
+      this.#text = undefined;
+      // From here on nothing is admitted that the old one allowed.
+      this.#policy = this.#deps.compile(policy);
+      this.#generation += 1;
+      await nft(
+        slotPolicyRules({
+          generation: this.#generation,
+          policy: this.#policy,
+          ...this.#known.judge(this.#policy, Date.now()),
+        }),
+        this.place.name,
+      );
+      this.#text = text;
+    });
+  }
+
+  async admit(answers: readonly AdmittedAddress[], judgedBy: CompiledPolicy): Promise<void> {
+    if (!this.#policy.restricted) return;
+    const fresh = this.#known.news(answers, Date.now());
+    if (fresh.length === 0 || judgedBy !== this.#policy) return;
+    // Answers that come while others are being admitted go together.
+    if (this.#waiting?.judgedBy === judgedBy) {
+      this.#waiting.answers.push(...fresh);
+      return this.#waiting.done;
+    }
+    const waiting: Waiting = { answers: fresh, judgedBy, done: Promise.resolve() };
+    this.#waiting = waiting;
+    waiting.done = this.#enqueue(async () => {
+      if (this.#waiting === waiting) this.#waiting = undefined;
+      if (judgedBy !== this.#policy) return;
+      const { admitted, forgotten } = this.#known.add(waiting.answers, Date.now());
+      await nft(admissionRules(admitted, forgotten), this.place.name);
+    });
+    return waiting.done;
+  }
+
+  denied(name: string, reason: NameDenialReason): void {
+    const now = new Date().toISOString();
+    const known = this.#deniedNames.get(`${reason} ${name}`);
+    if (known) {
+      known.count += 1;
+      known.last_at = now;
+    } else if (this.#deniedNames.size < maxDeniedNames) {
+      const nothing = { port: null, protocol: null, name: null };
+      this.#deniedNames.set(`${reason} ${name}`, {
+        ...{ kind: 'name', target: name, ...nothing, reason, count: 1 },
+        ...{ first_at: now, last_at: now },
+      });
+    }
+  }
+
+  /** What was denied since the last time. */
+  async takeDenials(): Promise<NetworkDenial[]> {
+    const names = [...this.#deniedNames.values()];
+    this.#deniedNames.clear();
+    const addresses = await this.#enqueue(() => takeDenied(this.place.name));
+    return [
+      ...names,
+      ...addresses.map((denied): NetworkDenial => {
+        const name = this.#known.nameOf(denied.address) ?? null;
+        const at = denied.lastAt.toISOString();
+        const known = { special: this.#deps.special.blocks(denied.address), named: name !== null };
+        const { address: target, port, protocol, count } = denied;
+        return {
+          ...{ kind: 'address', target, port, protocol, name, reason: reasonOf(denied, known) },
+          ...{ count, first_at: at, last_at: at },
+        };
+      }),
+    ];
+  }
+
+  /** Resolves when nothing is under way in the slot. */
+  async idle(): Promise<void> {
+    // Whoever asked for what failed was told.
+    await this.#queue.catch(() => undefined);
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work, work);
+    this.#queue = result;
+    // Its caller has the failure.
+    result.catch(() => {});
+    return result;
+  }
+}

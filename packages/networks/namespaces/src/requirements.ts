@@ -1,0 +1,59 @@
+import fs from 'node:fs/promises';
+import * as z from 'zod';
+import type { Instance } from './plan.ts';
+import { nftJson, runTool } from './tools.ts';
+
+const tunDevice = '/dev/net/tun';
+/** What the kernel's documentation and udev give it: it lets nobody do anything, for making a device needs rights of its own, and ours exist already. */
+const tunMode = 0o666;
+
+/** Lets the users of VMs open the device through which they reach the TAP that was made for them. Returns a sentence where that changed something; throws the system's error where there is no such device. */
+export async function openTun(): Promise<string | undefined> {
+  const { mode } = await fs.stat(tunDevice);
+  if ((mode & 0o006) === 0o006) return undefined;
+  await fs.chmod(tunDevice, tunMode);
+  return `${tunDevice} could not be opened by the users of VMs; its mode is now 0666, as usual`;
+}
+
+const chainList = z.object({
+  nftables: z.array(
+    z.object({
+      chain: z
+        .object({
+          family: z.string(),
+          table: z.string(),
+          name: z.string(),
+          hook: z.string().optional(),
+          policy: z.string().optional(),
+        })
+        .optional(),
+    }),
+  ),
+});
+
+/** Tables of others that drop what they do not know, at a place every packet of a slot passes. Our own rules cannot undo that. */
+export async function foreignDrops(): Promise<string[]> {
+  return (await nftJson(['list chains'])).flatMap((document) =>
+    chainList
+      .parse(document)
+      .nftables.flatMap(({ chain }) =>
+        chain?.policy === 'drop' &&
+        (chain.hook === 'forward' || chain.hook === 'input') &&
+        ['ip', 'ip6', 'inet'].includes(chain.family) &&
+        !/^sylph\d*$/.test(chain.table)
+          ? [`chain ${chain.name} of table ${chain.family} ${chain.table}`]
+          : [],
+      ),
+  );
+}
+
+const routeList = z.array(z.object({ dst: z.string(), dev: z.string().optional() }));
+
+/** Routes of others into an instance's addresses, as text. */
+export async function foreignRoutes({ block4, name }: Instance): Promise<string[]> {
+  const text = await runTool('ip', ['-j', 'route', 'show', 'root', block4]);
+  const routes = text.trim() === '' ? [] : routeList.parse(JSON.parse(text));
+  return routes
+    .filter(({ dev }) => dev !== name && !dev?.startsWith(`${name}-`))
+    .map(({ dst, dev }) => `${dst} on ${dev ?? 'several devices'}`);
+}

@@ -1,0 +1,226 @@
+import { guestMac } from '@sylph/engine';
+import { specialNetworks } from '@sylph/model';
+import type { CompiledPolicy, NetworkEntry } from '@sylph/network-dns';
+import { forwarderPort, type Instance, type SlotPlace } from './plan.ts';
+
+/** Name of the tables in each slot. */
+export const slotTable = 'sylph';
+
+/** Connections of a slot at the same time, and how fast it may begin new ones: the host's connection table is everybody's. */
+const maxConnections = 4_096;
+const newConnections = 'limit rate over 500/second burst 1000 packets';
+const newQuestions = 'limit rate over 300/second burst 600 packets';
+/** Denied targets kept until they are asked for, and for how long. */
+const maxDenied = 512;
+/** How long one that is not asked for is kept, seconds. */
+export const deniedTimeoutS = 3_600;
+/** Addresses that names led to, or ports of them. Sets hold twice as many, so that old and new fit for the moment in which one takes the other's place. */
+export const maxAdmitted = 4_096;
+const maxElements = 2 * maxAdmitted;
+
+/** Networks an operator has opened though they are special, by IP version. */
+export interface Exemptions {
+  ipv4: readonly string[];
+  ipv6: readonly string[];
+}
+
+/** What depends on the host: the same for all slots of a daemon. */
+export interface SlotRules {
+  exempt: Exemptions;
+  /** Whether the host can pass IPv6 on. */
+  ipv6: boolean;
+}
+
+/** An address a name led to, with the time it has left, and the ports it is allowed at; absent: all. */
+export interface Admission {
+  address: string;
+  ports?: readonly number[] | undefined;
+  timeoutS: number;
+}
+
+/** The part of a slot's rules that changes while it lives. */
+export interface SlotPolicy {
+  /** Counts up with every change: connections carry it as their mark, so those of an older one are judged again. */
+  generation: number;
+  policy: CompiledPolicy | undefined;
+  admitted: readonly Admission[];
+  /** Addresses whose names are allowed still, though their answers have run out: connections to them go on, but none begins. */
+  grace: readonly Admission[];
+}
+
+/** Every slot is made with this: no policy. */
+export const unrestricted: SlotPolicy = { generation: 1, policy: undefined, admitted: [], grace: [] };
+
+/**
+ * All rules of a new slot. `netdev sylph` lets the guest send only from its own addresses; `inet sylph` decides where to. What a guest may not reach is rejected, so that its programs fail at once.
+ */
+export function slotTables(instance: Instance, place: SlotPlace, rules: SlotRules): string {
+  return `table netdev ${slotTable} {
+  chain ingress {
+    type filter hook ingress device "spr-tap" priority -500; policy drop;
+    ether saddr != ${guestMac} drop
+    ether daddr 52:55:0a:00:00:03 meta pkttype set host
+    ether type arp arp saddr ip 10.0.0.1 accept
+    ether type ip ip saddr 10.0.0.1 accept
+    ether type ip6 ip6 saddr fdf::1 accept
+    ether type ip6 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+  }
+}
+table inet ${slotTable} {
+  set special4 { type ipv4_addr; flags interval; elements = { ${specialNetworks.ipv4.join(', ')} } }
+  set special6 { type ipv6_addr; flags interval; elements = { ${specialNetworks.ipv6.join(', ')} } }
+  set exempt4 { type ipv4_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv4)}}
+  set exempt6 { type ipv6_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv6)}}
+${families(
+  (
+    family,
+    type,
+  ) => `  set denied${family} { type ${type} . inet_proto . inet_service; flags dynamic,timeout; timeout ${deniedTimeoutS}s; size ${maxDenied}; counter; }
+  set denied_other${family} { type ${type} . inet_proto; flags dynamic,timeout; timeout ${deniedTimeoutS}s; size ${maxDenied}; counter; }
+  set allowed${family} { type ${type}; flags timeout; size ${maxElements}; }
+  set allowed_ports${family} { type ${type} . inet_service; flags timeout; size ${maxElements}; }
+  set grace${family} { type ${type}; size ${maxElements}; }
+  set grace_ports${family} { type ${type} . inet_service; size ${maxElements}; }`,
+)}
+  chain questions {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "spr-tap" ip daddr { 10.0.0.2, 10.0.0.3 } meta l4proto { tcp, udp } th dport 53 dnat ip to ${instance.forwarder4}:${forwarderPort}
+    iifname "spr-tap" ip6 daddr fdf::2 meta l4proto { tcp, udp } th dport 53 dnat ip6 to [${instance.forwarder6}]:${forwarderPort}
+  }
+  chain outside {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "spr-up" meta nfproto ipv4 snat ip to ${place.address4}
+    oifname "spr-up" meta nfproto ipv6 snat ip6 to ${place.address6}
+  }
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "spr-tap" icmp type echo-request limit rate 100/second accept
+    iifname "spr-tap" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    iifname "spr-tap" icmpv6 type echo-request limit rate 100/second accept
+    iifname "spr-tap" goto denied
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    jump known
+    iifname "spr-tap" oifname "spr-up" goto from_guest
+    iifname "spr-up" oifname "spr-tap" goto to_guest
+  }
+  chain from_guest {
+    ct state invalid goto refuse
+    ct state new ct status dnat ${newQuestions} drop
+    ct status dnat accept
+    meta l4proto { tcp, udp } th dport { 53, 853 } goto denied
+    meta l4proto != { tcp, udp, icmp, ipv6-icmp } goto denied
+    ct state new ${newConnections} drop
+    ct state new ct count over ${maxConnections} goto refuse
+    goto judge
+  }
+  chain to_guest {
+    ct state != { established, related } drop
+    ct status dnat accept
+    goto judge
+  }
+  chain judge {
+    meta nfproto ipv4 ct original ip daddr @special4 ct original ip daddr != @exempt4 goto denied
+    meta nfproto ipv6 ct original ip6 daddr @special6 ct original ip6 daddr != @exempt6 goto denied
+    ${rules.ipv6 ? '' : 'meta nfproto ipv6 reject with icmpv6 type no-route'}
+    goto allowing
+  }
+  chain known { }
+  chain allowing { }
+  chain denied {
+    iifname "spr-tap" meta l4proto { tcp, udp } update @denied4 { ip daddr . meta l4proto . th dport }
+    iifname "spr-tap" meta l4proto { tcp, udp } update @denied6 { ip6 daddr . meta l4proto . th dport }
+    iifname "spr-tap" meta l4proto != { tcp, udp } update @denied_other4 { ip daddr . meta l4proto }
+    iifname "spr-tap" meta l4proto != { tcp, udp } update @denied_other6 { ip6 daddr . meta l4proto }
+    goto refuse
+  }
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    iifname "spr-tap" limit rate 200/second reject with icmpx type admin-prohibited
+    drop
+  }
+}
+${slotPolicyRules(unrestricted)}`;
+}
+
+/** Replaces the changing part, in one transaction. */
+export function slotPolicyRules({ generation, policy, admitted, grace }: SlotPolicy): string {
+  const table = `inet ${slotTable}`;
+  return [
+    `flush chain ${table} known`,
+    `add rule ${table} known ct state established,related ct mark ${generation} accept`,
+    `flush chain ${table} allowing`,
+    ...[4, 6].flatMap((family) =>
+      ['allowed', 'allowed_ports', 'grace', 'grace_ports'].map((set) => `flush set ${table} ${set}${family}`),
+    ),
+    ...(policy?.restricted === true ? restrictionLines(policy.networks) : []).map(
+      (rule) => `add rule ${table} allowing ${rule}`,
+    ),
+    ...(policy?.restricted === true ? [] : [`add rule ${table} allowing ct mark set ${generation} accept`]),
+    ...elementLines('allowed', admitted, true),
+    ...elementLines('grace', grace, false),
+    '',
+  ]
+    .join('\n')
+    .replaceAll('PERMIT', `ct mark set ${generation} accept`);
+}
+
+/** Makes addresses reachable, and forgotten ones unreachable; those that are reachable already get this as their time. */
+export function admissionRules(admitted: readonly Admission[], forgotten: readonly Admission[]): string {
+  // An element that exists keeps its time when it is added, and one that does not cannot be deleted: so each is added, deleted, and added anew, in one transaction.
+  const bare = elementLines('allowed', [...admitted, ...forgotten], false);
+  const gone = bare.map((line) => line.replace(/^add/, 'delete'));
+  return [...bare, ...gone, ...elementLines('allowed', admitted, true), ''].join('\n');
+}
+
+/** In either direction a connection is judged by where it was going when it began. */
+function restrictionLines(networks: readonly NetworkEntry[]): string[] {
+  const verdict = { allow: 'PERMIT', deny: 'goto denied' };
+  return [
+    ...networks.map(
+      ({ family, cidr, action, ports }) =>
+        `meta nfproto ipv${family} ct original ${protocolOf(family)} daddr ${cidr} ${
+          ports === undefined ? '' : `meta l4proto { tcp, udp } ct original proto-dst { ${ports.join(', ')} } `
+        }${verdict[action]}`,
+    ),
+    ...[4, 6].flatMap((family) => {
+      const target = `ct original ${protocolOf(family as 4 | 6)} daddr`;
+      const port = `meta nfproto ipv${family} meta l4proto { tcp, udp } ${target} . ct original proto-dst`;
+      return [
+        `meta nfproto ipv${family} ${target} @allowed${family} PERMIT`,
+        `${port} @allowed_ports${family} PERMIT`,
+        `ct state established,related meta nfproto ipv${family} ${target} @grace${family} PERMIT`,
+        `ct state established,related ${port} @grace_ports${family} PERMIT`,
+      ];
+    }),
+    'goto denied',
+  ];
+}
+
+function elementLines(set: 'allowed' | 'grace', admissions: readonly Admission[], timed: boolean): string[] {
+  const sets = new Map<string, Map<string, number>>();
+  for (const { address, ports, timeoutS } of admissions) {
+    const name = `${set}${ports === undefined ? '' : '_ports'}${address.includes(':') ? 6 : 4}`;
+    const elements = sets.get(name) ?? new Map<string, number>();
+    sets.set(name, elements);
+    for (const element of ports?.map((port) => `${address} . ${port}`) ?? [address])
+      elements.set(element, Math.max(elements.get(element) ?? 0, timeoutS));
+  }
+  return [...sets].map(([name, elements]) => {
+    const list = [...elements].map(([element, timeoutS]) => (timed ? `${element} timeout ${timeoutS}s` : element));
+    return `add element inet ${slotTable} ${name} { ${list.join(', ')} }`;
+  });
+}
+
+function elementsOf(networks: readonly string[]): string {
+  return networks.length === 0 ? '' : `elements = { ${networks.join(', ')} } `;
+}
+
+function families(text: (family: 4 | 6, type: string) => string): string {
+  return [text(4, 'ipv4_addr'), text(6, 'ipv6_addr')].join('\n');
+}
+
+function protocolOf(family: 4 | 6): string {
+  return family === 4 ? 'ip' : 'ip6';
+}

@@ -1,0 +1,100 @@
+import fs from 'node:fs/promises';
+import { guestMac } from '@sylph/engine';
+import { slotNumber, type Instance, type SlotPlace } from './plan.ts';
+import { slotTables, type SlotRules } from './slot-table.ts';
+import { ipBatch, namespaceDir, namespaceFile, runTool } from './tools.ts';
+
+/** Device the hypervisor opens in a slot. */
+export const tapDevice = 'spr-tap';
+/** A slot's end of its veth. */
+export const uplinkDevice = 'spr-up';
+
+/** Hardware address of the gateway: the one guests of user-mode networking know, so that a guest's neighbour table stays right when the host changes its mode. */
+const gatewayMac = '52:55:0a:00:00:02';
+
+/** Of the slot's own network stack. Without loose pick-up a connection that this slot never saw begin is none: it is reset at once instead of hanging. */
+const slotSettings = {
+  'net/ipv4/ip_forward': 1,
+  'net/ipv6/conf/all/forwarding': 1,
+  'net/netfilter/nf_conntrack_tcp_loose': 0,
+  'net/netfilter/nf_conntrack_tcp_be_liberal': 1,
+};
+
+/** Makes a slot with its whole table. What is left of a failed attempt is removed. */
+export async function makeSlot(instance: Instance, place: SlotPlace, rules: SlotRules): Promise<void> {
+  const { name } = place;
+  try {
+    await ipBatch([
+      `netns add ${name}`,
+      `link add ${name} address ${place.hostMac} type veth peer name ${uplinkDevice} netns ${name} address ${place.uplinkMac}`,
+      `link set dev ${name} addrgenmode none`,
+      `link set ${name} up`,
+      `route add ${place.address4}/32 dev ${name} src ${instance.forwarder4}`,
+      `route add ${place.address6}/128 dev ${name}`,
+      `neigh add ${place.address4} lladdr ${place.uplinkMac} dev ${name} nud permanent`,
+      `neigh add ${place.address6} lladdr ${place.uplinkMac} dev ${name} nud permanent`,
+    ]);
+    await ipBatch(
+      [
+        'link set lo up',
+        ...tapLines,
+        `link set dev ${uplinkDevice} addrgenmode none`,
+        `addr add ${place.address4}/32 dev ${uplinkDevice}`,
+        `addr add ${place.address6}/128 dev ${uplinkDevice} nodad`,
+        `link set ${uplinkDevice} up`,
+        `neigh add ${instance.forwarder4} lladdr ${place.hostMac} dev ${uplinkDevice} nud permanent`,
+        `neigh add ${instance.forwarder6} lladdr ${place.hostMac} dev ${uplinkDevice} nud permanent`,
+        `route add default via ${instance.forwarder4} dev ${uplinkDevice} onlink`,
+        `route add default via ${instance.forwarder6} dev ${uplinkDevice} onlink`,
+      ],
+      name,
+    );
+    await runTool(
+      'nsenter',
+      [`--net=${namespaceFile(name)}`, 'sh', '-c', `set -e; ${settingCommands}; exec nft -f -`],
+      slotTables(instance, place, rules),
+    );
+  } catch (error) {
+    await removeSlot(name);
+    throw error;
+  }
+}
+
+/** The guest's side: its gateway's addresses, and the guest itself, known beforehand so that nothing it claims about addresses is listened to. */
+const tapLines = [
+  `tuntap add name ${tapDevice} mode tap`,
+  `link set ${tapDevice} address ${gatewayMac}`,
+  `link set dev ${tapDevice} addrgenmode none`,
+  `link set ${tapDevice} up`,
+  `addr add 10.0.0.2/24 dev ${tapDevice}`,
+  `addr add 10.0.0.3/32 dev ${tapDevice}`,
+  `addr add fdf::2/64 dev ${tapDevice} nodad`,
+  `neigh add 10.0.0.1 lladdr ${guestMac} dev ${tapDevice} nud permanent`,
+  `neigh add fdf::1 lladdr ${guestMac} dev ${tapDevice} nud permanent`,
+];
+
+const settingCommands = Object.entries(slotSettings)
+  .map(([file, value]) => `echo ${value} > /proc/sys/${file}`)
+  .join('; ');
+
+/** Removes a slot, or what there is of it. Idempotent. */
+export async function removeSlot(name: string): Promise<void> {
+  // The veth first, for the kernel takes down a namespace's own devices later, in the background.
+  await runTool('ip', ['-force', '-batch', '-'], `link del ${name}\nnetns del ${name}\n`).catch((error: unknown) => {
+    // Without either there is nothing to remove; whoever needs the name finds it taken otherwise.
+    if (!/Cannot find|No such/.test(String(error))) throw error;
+  });
+}
+
+/** Names of the instance's slots there are, as far as they have a namespace. */
+export async function slotNames(instance: Instance): Promise<string[]> {
+  // No directory: nobody has made a namespace yet.
+  const names = await fs.readdir(namespaceDir).catch(() => []);
+  return names.filter((name) => slotNumber(instance, name) !== undefined);
+}
+
+/** Identity of a namespace, by which the one a process is in is recognized. Undefined when it is gone. */
+export async function namespaceIdentity(file: string): Promise<string | undefined> {
+  const stat = await fs.stat(file).catch(() => undefined);
+  return stat && `${stat.dev}:${stat.ino}`;
+}
