@@ -3,7 +3,6 @@ import path from 'node:path';
 import { ControlAndDataChannels } from '@sylph/channel';
 import { QemuDriver } from '@sylph/driver-qemu';
 import { Failpoints, Sprites, type EngineDeps } from '@sylph/engine';
-import { SlirpNetwork } from '@sylph/network-slirp';
 import { JournalKeeper } from '@sylph/sessions';
 import { closePool, openPool, PoolDirectory, Trimmer } from '@sylph/store-pool';
 import { openSqliteRepository } from '@sylph/store-sqlite';
@@ -17,10 +16,9 @@ import { Deliveries } from '../webhooks/deliveries.ts';
 import { tellJobEnds } from '../webhooks/job-ends.ts';
 import { PoolCatalog } from './catalog.ts';
 import { hostInfo } from './host-info.ts';
+import { openNetwork } from './network.ts';
 import { startSsh } from './ssh.ts';
 
-/** Host users VMs may run as, from `uid-base` up. */
-const uidCount = 65_536;
 /** Sprites put to sleep or recovered at the same time. */
 const parallelism = 4;
 
@@ -51,11 +49,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     guests: store.layout.guests,
     guestSource: config['guest-dir'],
   });
-  const network = new SlirpNetwork(
-    { first: config['uid-base'], last: config['uid-base'] + uidCount - 1 },
-    config.network === 'none' ? 'none' : 'auto',
-  );
-  await network.open();
+  const { network, notices: networkNotices } = await openNetwork(config, log);
   stack.defer(() => network.close({ vmsRemain: config['on-shutdown'] === 'leave' }));
   const driver = stack.use(
     new QemuDriver({
@@ -93,7 +87,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const sprites = new Sprites(deps);
   stack.defer(() => sprites.close(config['on-shutdown']));
 
-  const notices = [...pool.notices];
+  const notices = [...pool.notices, ...networkNotices];
   let ready = false;
   const { host, port } = parseListen(config.listen);
   const api = buildApi({
