@@ -213,6 +213,22 @@ export const errorTable = {
     fault: 'ours',
     hint: 'Try again; GET …/{name} shows the reason.',
   },
+  /** Of a sprite's URL: nothing in it listens there. */
+  no_http_server: {
+    status: 502,
+    exitCode: 1,
+    retryable: true,
+    fault: 'user',
+    hint: 'Start a server in the sprite on port 8080, or a service with an HTTP port.',
+  },
+  /** Of a sprite's URL: what listens there does not speak HTTP as it should. */
+  bad_http_answer: {
+    status: 502,
+    exitCode: 1,
+    retryable: true,
+    fault: 'user',
+    hint: 'Look at the log of the server in the sprite.',
+  },
   /** Nobody knows how the command ended: running it again may do its work twice. */
   session_lost: {
     status: 502,

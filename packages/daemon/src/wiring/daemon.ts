@@ -15,6 +15,7 @@ import { version } from '../version.ts';
 import { Deliveries } from '../webhooks/deliveries.ts';
 import { tellJobEnds } from '../webhooks/job-ends.ts';
 import { PoolCatalog } from './catalog.ts';
+import { EdgeService } from './edge.ts';
 import { hostInfo } from './host-info.ts';
 import { openNetwork } from './network.ts';
 import { startSsh } from './ssh.ts';
@@ -61,7 +62,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
   const deliveries = stack.use(new Deliveries({ repository, log, internalToo: config['webhook-targets'] === 'any' }));
 
-  const spriteUrl = (name: string, suffix: string): string => `http://${name}-${suffix}.${config.domain}`;
+  const edge = new EdgeService(config);
+  const spriteUrl = (name: string, suffix: string): string => edge.urls.of(name, suffix);
   const deps: EngineDeps = {
     driver,
     store,
@@ -106,6 +108,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     },
   });
   stack.defer(() => api.close());
+  stack.use(edge);
+  await edge.open({ service: sprites, repository, ready: () => ready, log });
   const url = await api.listen({ host, port });
   const ssh = stack.use(await startSsh(config, { service: sprites, repository, log, ready: () => ready }));
   log.info({ url }, 'listening, not ready yet');

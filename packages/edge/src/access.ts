@@ -1,0 +1,93 @@
+import type { SpriteView } from '@sylph/engine';
+import type { Attempts } from './attempts.ts';
+import type { Client, ClientRequest } from './client.ts';
+import { ownCookies } from './cookies.ts';
+import type { ResolvedEdgeDeps } from './deps.ts';
+import type { Directory, Found } from './directory.ts';
+import { parseAuthority } from './host.ts';
+import type { Signer } from './signed.ts';
+
+/** Whether somebody may enter. */
+export type Verdict =
+  | {
+      may: true;
+      /** Somebody gave proof, rather than that everybody may. */
+      known: boolean;
+      /** The Authorization header was for the edge: the guest does not get it. */
+      dropAuthorization: boolean;
+    }
+  | { may: false; /** Too many wrong tokens: wait so long. */ retryAfterS?: number };
+
+/** Decides who may enter a sprite. What is unknown and what is forbidden end alike. */
+export class Access {
+  readonly #deps: ResolvedEdgeDeps;
+  readonly #signer: Signer;
+  readonly #attempts: Attempts;
+  readonly #directory: Directory;
+
+  constructor(deps: ResolvedEdgeDeps, parts: { signer: Signer; attempts: Attempts; directory: Directory }) {
+    this.#deps = deps;
+    this.#signer = parts.signer;
+    this.#attempts = parts.attempts;
+    this.#directory = parts.directory;
+  }
+
+  async judge(request: ClientRequest, client: Client, found: Found | undefined): Promise<Verdict> {
+    if (found?.view.row.urlAuth === 'public') return { may: true, known: false, dropAuthorization: false };
+    const [, token] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (found !== undefined && (await this.#hasCookie(request, client, found))) {
+      // The application behind may know tokens of its own; one of this server is not for it.
+      return { may: true, known: true, dropAuthorization: token !== undefined && token.split('/').length === 4 };
+    }
+    if (token === undefined) return { may: false };
+    const holder = await this.#deps.authenticate(token);
+    if (holder !== undefined && holder.org.id === found?.view.org.id)
+      return { may: true, known: true, dropAuthorization: true };
+    if (holder !== undefined) return { may: false };
+    const retryAfterS = this.#attempts.retryAfterS(client.address);
+    this.#attempts.wrong(client.address);
+    return retryAfterS === 0 ? { may: false } : { may: false, retryAfterS };
+  }
+
+  async #hasCookie(request: ClientRequest, client: Client, { view, port }: Found): Promise<boolean> {
+    const values = ownCookies(request.headers.cookie, 'sylph-edge', client.scheme === 'https');
+    if (values.length === 0 || !(await this.#isOwnDoing(request, view))) return false;
+    for (const value of values) {
+      const token = this.#signer.read('token', value);
+      if (token?.sprite === view.row.id && (await this.#deps.isTokenValid(token.id))) return true;
+      const link = this.#signer.read('link', value);
+      if (link?.sprite === view.row.id && (await this.#opens(link.id, view, port))) return true;
+    }
+    return false;
+  }
+
+  /** Whether a link still stands, and for this port. */
+  async #opens(id: string, { row }: SpriteView, port: number | null): Promise<boolean> {
+    const link = await this.#deps.repository.edge.link(id);
+    if (link === undefined || link.spriteId !== row.id || link.port !== port) return false;
+    return link.expiresAt === null || Date.parse(link.expiresAt) > Date.now();
+  }
+
+  /**
+   * Whether the page that causes a request may use the cookie: one of the same sprite, or the person who follows a link. Hosts of other sprites are of the same site, so SameSite does not keep their pages from sending it.
+   */
+  async #isOwnDoing({ headers, method }: ClientRequest, view: SpriteView): Promise<boolean> {
+    const navigates =
+      (method === 'GET' || method === 'HEAD') &&
+      headers['sec-fetch-mode'] === 'navigate' &&
+      headers['sec-fetch-dest'] === 'document';
+    if (navigates) return true;
+    const { origin } = headers;
+    if (origin !== undefined) return this.#isOf(origin, view);
+    const from = headers['sec-fetch-site'];
+    return from === undefined || from === 'same-origin' || from === 'none';
+  }
+
+  async #isOf(origin: string, view: SpriteView): Promise<boolean> {
+    const [, host = ''] = /^https?:\/\/(.+)$/.exec(origin) ?? [];
+    const authority = parseAuthority(host);
+    if (authority === undefined) return false;
+    const found = await this.#directory.find(this.#directory.placeOf(authority.hostname));
+    return found?.view.row.id === view.row.id;
+  }
+}

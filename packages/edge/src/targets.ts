@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GuestDialError, type GuestChannel } from '@sylph/engine';
+import type { GuestPort, Service } from '@sylph/model';
+import { SylphError } from '@sylph/model';
+import { EdgeFailure } from './failure.ts';
+import type { Target } from './guest-pool.ts';
+import type { EdgeLimits } from './limits.ts';
+import { speaksHttp } from './probe.ts';
+
+/** Where HTTP is expected when no service says so. */
+const defaultPort = 8080;
+/** Ports that are asked whether they speak HTTP, lowest first. */
+const maxProbed = 16;
+/** Between two looks at a service that starts. */
+const lookMs = 100;
+/** A guest that cannot say what it has within this is not asked longer, ms. */
+const askTimeoutMs = 15_000;
+
+/**
+ * Where the URL of a sprite leads: the service with an `http_port`, started when it does not run; else port 8080; else the lowest open port that speaks HTTP. Throws `no_http_server`.
+ */
+export async function findTarget(channel: GuestChannel, limits: EdgeLimits, signal: AbortSignal): Promise<Target> {
+  const web = await webService(channel, signal);
+  if (web !== undefined) return serving(channel, web, limits, signal);
+  if (await accepts(channel, { host: 'localhost', port: defaultPort }, signal))
+    return { host: 'localhost', port: defaultPort };
+  const ports = (await openPorts(channel, signal)).toSorted((a, b) => a.port - b.port).slice(0, maxProbed);
+  const speaking = await Promise.all(
+    ports.map((port) => speaksHttp(channel, { host: port.address, port: port.port }, limits.probeTimeoutMs, signal)),
+  );
+  const found = ports.find((_, index) => speaking[index]);
+  if (found === undefined)
+    throw new EdgeFailure(
+      'no_http_server',
+      `nothing in the sprite serves HTTP: neither a service with an HTTP port nor port ${defaultPort} nor another`,
+    );
+  return { host: found.address, port: found.port };
+}
+
+/** A port that refused: if a service is to serve it, it is started. Throws `no_http_server`. */
+export async function revivePort(
+  channel: GuestChannel,
+  port: number,
+  limits: EdgeLimits,
+  signal: AbortSignal,
+): Promise<Target> {
+  const web = await webService(channel, signal);
+  if (web?.http_port === port) return serving(channel, web, limits, signal);
+  throw new EdgeFailure('no_http_server', `nothing in the sprite listens on port ${port}`, {
+    hint: `Start a server in the sprite on port ${port}.`,
+  });
+}
+
+/** The service with an HTTP port; at most one has one. */
+export async function webService(channel: GuestChannel, signal: AbortSignal): Promise<Service | undefined> {
+  const services = await channel.services.list({
+    signal: AbortSignal.any([signal, AbortSignal.timeout(askTimeoutMs)]),
+  });
+  return services.find((service) => service.http_port !== null);
+}
+
+/** Starts a service if need be and waits until somebody listens. */
+async function serving(
+  channel: GuestChannel,
+  { name, http_port: port, state }: Service,
+  { serviceTimeoutMs }: EdgeLimits,
+  signal: AbortSignal,
+): Promise<Target> {
+  const target = { host: 'localhost', port: port ?? defaultPort };
+  if (await accepts(channel, target, signal)) return target;
+  if (state.status === 'stopped' || state.status === 'failed') await start(channel, name, signal);
+  const end = performance.now() + serviceTimeoutMs;
+  while (performance.now() < end) {
+    if (await accepts(channel, target, signal)) return target;
+    await sleep(lookMs, undefined, { signal });
+  }
+  const { state: last } = await channel.services.get(name, { signal });
+  throw new EdgeFailure(
+    'no_http_server',
+    `the service ${name} is ${last.status} and nothing listens on its port ${target.port}${last.error === undefined ? '' : `: ${last.error}`}`,
+    { hint: `sylph service logs ${name} shows what it printed.` },
+  );
+}
+
+async function start(channel: GuestChannel, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { type, data } of await channel.services.start(name, { windowMs: 0, signal })) {
+      if (type === 'error') throw new EdgeFailure('no_http_server', `the service ${name} cannot start: ${data ?? ''}`);
+    }
+  } catch (error) {
+    // Somebody started or changed it in the same moment: whether it serves shows.
+    if (!(error instanceof SylphError && error.code === 'service_conflict')) throw error;
+  }
+}
+
+async function accepts(channel: GuestChannel, target: Target, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { stream } = await channel.dial(target, { signal });
+    stream.destroy();
+    return true;
+  } catch (error) {
+    if (error instanceof GuestDialError) return false;
+    throw error;
+  }
+}
+
+async function openPorts(channel: GuestChannel, signal: AbortSignal): Promise<GuestPort[]> {
+  const over = new AbortController();
+  try {
+    const within = AbortSignal.any([signal, over.signal, AbortSignal.timeout(askTimeoutMs)]);
+    for await (const line of channel.watchPorts({ signal: within })) return 'ports' in line ? line.ports : [];
+    return [];
+  } finally {
+    over.abort();
+  }
+}
