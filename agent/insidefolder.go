@@ -25,7 +25,7 @@ var profileScript string
 const spriteEnvName = "sprite-env"
 
 // otherNames of this program in /.sprite/bin.
-var otherNames = []string{"sprite-browser", "sprite-console", "xdg-open", "open"}
+var otherNames = []string{"sprite-browser", "sprite-console", "xdg-open", "open", sftpServerName}
 
 // prepareInside fills /.sprite below root, and its hook in /etc/profile.d, at boot: what is there already, or cannot be written, stays as it is. Programs find sprite-env there,
 // which is this program.

@@ -54,6 +54,8 @@ func runAsProgram() {
 		os.Exit(spriteEnv("/.sprite/api.sock", args, os.Stdout, os.Stderr))
 	case "sprite-browser", "xdg-open", "open":
 		os.Exit(spriteBrowser(args, "/dev/tty", os.Stdout, os.Stderr))
+	case sftpServerName:
+		os.Exit(runSFTPServer(os.Stdin, os.Stdout, os.Stderr))
 	case "sprite-console":
 		os.Exit(spriteConsole(os.Stderr))
 	}
