@@ -4,6 +4,7 @@ import type { ActorRegistry } from './actor/registry.ts';
 import type { EngineDeps } from './deps.ts';
 import type { SpriteRow } from './interfaces/repository.ts';
 import { suspendSprite } from './operations/suspend.ts';
+import { inParallel } from './parallel.ts';
 import { recoverSprite } from './recovery.ts';
 
 /** Takes over from the last daemon: sweeps the pool and finds out what became of sprites it left awake. Returns notices for the log and the person. */
@@ -62,18 +63,4 @@ async function letGoOfOne(actor: SpriteActor, how: 'suspend' | 'leave'): Promise
     }
     await actor.closeSessions();
   });
-}
-
-/** Works through a list, a few items at a time. */
-async function inParallel<T>(
-  parallelism: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  await Promise.all(
-    Array.from({ length: parallelism }, async () => {
-      for (const item of queue) await work(item);
-    }),
-  );
 }

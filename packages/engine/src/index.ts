@@ -11,6 +11,7 @@ export * from './interfaces/ssh-key-repository.ts';
 export * from './interfaces/session-keeper.ts';
 export * from './interfaces/vm-driver.ts';
 export * from './service.ts';
+export * from './policy-service.ts';
 export * from './deps.ts';
 export * from './failpoints.ts';
 export { defaultShape } from './host-limits.ts';

@@ -1,60 +1,99 @@
-import {
-  type NetworkPolicy,
-  type PrivilegesPolicy,
-  type ResourcesPolicy,
-  type SpriteId,
-  SylphError,
-} from '@sylph/model';
+import { type NetworkDenial, type NetworkPolicy, type SpriteId, SylphError } from '@sylph/model';
 import type { SpriteActor } from './actor/actor.ts';
+import type { DenialRecorder } from './denials.ts';
 import type { EngineDeps } from './deps.ts';
-import type { NetworkGuest } from './interfaces/host-network.ts';
+import type { SpritePolicies } from './interfaces/policy-repository.ts';
+import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
+import { inParallel } from './parallel.ts';
+import { writePolicyFile } from './policy-file.ts';
+import { networkPolicyInForce } from './policy-in-force.ts';
+import type { PolicyInForce, PolicyService } from './policy-service.ts';
 
-/** A network policy, and whose it is. */
-export interface PolicyInForce {
-  policy: NetworkPolicy;
-  from: 'sprite' | 'organization' | 'none';
+/** Sprites that are awake, or that somebody has in hand. */
+interface Actors {
+  all(): SpriteActor[];
+  find(id: SpriteId): SpriteActor | undefined;
 }
 
-/** What a sprite may reach: by its own policy, else by its organization's, else everything the host's rules leave. */
-export async function networkPolicyInForce(
-  { repository }: Pick<EngineDeps, 'repository'>,
-  sprite: { id: SpriteId; orgId: string },
-): Promise<PolicyInForce> {
-  const { network } = await repository.policies.policies(sprite.id);
-  if (network) return { policy: network, from: 'sprite' };
-  const org = await repository.policies.orgNetworkPolicy(sprite.orgId);
-  return org ? { policy: org, from: 'organization' } : { policy: { rules: [] }, from: 'none' };
-}
+/** {@link PolicyService} over the repository, the network, and the sprites that are awake. */
+export class Policies implements PolicyService {
+  readonly #deps: EngineDeps;
+  readonly #actors: Actors;
+  readonly #denials: Pick<DenialRecorder, 'take'>;
+  readonly #row: (org: OrgRow, name: string) => Promise<SpriteRow>;
 
-/** An actor's sprite as the network knows it. */
-export function networkGuest(actor: SpriteActor): NetworkGuest {
-  return {
-    spriteId: actor.id,
-    uid: actor.row.uid,
-    policy: async () => (await networkPolicyInForce(actor.deps, actor.row)).policy,
-  };
-}
+  constructor(
+    deps: EngineDeps,
+    parts: {
+      actors: Actors;
+      denials: Pick<DenialRecorder, 'take'>;
+      /** Throws `sprite_not_found`. */
+      row: (org: OrgRow, name: string) => Promise<SpriteRow>;
+    },
+  ) {
+    this.#deps = deps;
+    this.#actors = parts.actors;
+    this.#denials = parts.denials;
+    this.#row = parts.row;
+  }
 
-/** Changes policies of a sprite: durable, and in force where it is awake, when it resolves. Throws `policy_unenforceable` for network rules this host cannot enforce. */
-export async function setPolicies(
-  deps: EngineDeps,
-  sprite: { id: SpriteId },
-  patch: {
-    network?: NetworkPolicy | null;
-    privileges?: PrivilegesPolicy | null;
-    resources?: ResourcesPolicy | null;
-  },
-): Promise<void> {
-  assertEnforceable(deps, patch.network);
-  await deps.repository.policies.setPolicies(sprite.id, patch);
-  if (patch.network !== undefined) await deps.network.refresh(sprite.id);
-}
+  async network(org: OrgRow, name: string): Promise<PolicyInForce> {
+    return networkPolicyInForce(this.#deps, await this.#row(org, name));
+  }
 
-/** Throws `policy_unenforceable` for rules this host cannot enforce. No rules need nothing. */
-export function assertEnforceable(
-  { network }: Pick<EngineDeps, 'network'>,
-  policy: NetworkPolicy | null | undefined,
-): void {
-  if (!policy || policy.rules.length === 0 || network.policyObstacle === undefined) return;
-  throw new SylphError('policy_unenforceable', `this host cannot enforce a network policy: ${network.policyObstacle}`);
+  async setNetwork(org: OrgRow, name: string, policy: NetworkPolicy | null): Promise<void> {
+    const { id } = await this.#row(org, name);
+    this.#assertEnforceable(policy);
+    await this.#deps.repository.policies.setPolicies(id, { network: policy });
+    await this.#apply(id);
+  }
+
+  async denials(org: OrgRow, name: string, limit: number): Promise<NetworkDenial[]> {
+    const { id } = await this.#row(org, name);
+    await this.#denials.take(id);
+    return this.#deps.repository.policies.denials(id, limit);
+  }
+
+  orgNetwork(org: OrgRow): Promise<NetworkPolicy | undefined> {
+    return this.#deps.repository.policies.orgNetworkPolicy(org.id);
+  }
+
+  async setOrgNetwork(org: OrgRow, policy: NetworkPolicy | null): Promise<void> {
+    this.#assertEnforceable(policy);
+    const { repository, options } = this.#deps;
+    await repository.policies.setOrgNetworkPolicy(org.id, policy);
+    // Sprites without an actor sleep: their next start asks.
+    const actors = this.#actors.all().filter((actor) => actor.org.id === org.id);
+    const failures: unknown[] = [];
+    await inParallel(options.parallelism, actors, async ({ id }) => {
+      try {
+        if ((await repository.policies.policies(id)).network === undefined) await this.#apply(id);
+      } catch (error) {
+        failures.push(error);
+      }
+    });
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async kept(org: OrgRow, name: string): Promise<Omit<SpritePolicies, 'network'>> {
+    const { privileges, resources } = await this.#deps.repository.policies.policies((await this.#row(org, name)).id);
+    return { privileges, resources };
+  }
+
+  async keep(org: OrgRow, name: string, patch: Parameters<PolicyService['keep']>[2]): Promise<void> {
+    await this.#deps.repository.policies.setPolicies((await this.#row(org, name)).id, patch);
+  }
+
+  async #apply(id: SpriteId): Promise<void> {
+    await this.#deps.network.refresh(id);
+    const actor = this.#actors.find(id);
+    if (actor?.awake) await writePolicyFile(actor, actor.awake);
+  }
+
+  /** No rules need nothing. */
+  #assertEnforceable(policy: NetworkPolicy | null): void {
+    const obstacle = this.#deps.network.policyObstacle;
+    if (!policy || policy.rules.length === 0 || obstacle === undefined) return;
+    throw new SylphError('policy_unenforceable', `this host cannot enforce a network policy: ${obstacle}`);
+  }
 }

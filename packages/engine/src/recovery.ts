@@ -3,7 +3,7 @@ import type { SpriteActor } from './actor/actor.ts';
 import type { VmDir } from './interfaces/pool-store.ts';
 import type { Vm } from './interfaces/vm-driver.ts';
 import { machineNow } from './machine.ts';
-import { networkGuest } from './policies.ts';
+import { networkGuest } from './policy-in-force.ts';
 import { connect, endAwake } from './operations/launch.ts';
 import { endVms, removeVms, restOf, settle } from './operations/settle.ts';
 import { connectSessions, watchVm } from './watch.ts';

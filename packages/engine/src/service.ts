@@ -10,6 +10,7 @@ import type {
 import type { GuestChannel } from './interfaces/guest-channel.ts';
 import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
+import type { PolicyService } from './policy-service.ts';
 
 /** A sprite as the rest of the daemon sees it: its row and its life. */
 export interface SpriteView {
@@ -44,6 +45,8 @@ export interface SpriteLease extends Disposable {
  * A client that goes away does not cancel a command under way.
  */
 export interface SpriteService {
+  readonly policies: PolicyService;
+
   /** Durable when it resolves; the VM starts with the first use. Throws `name_taken`, `image_not_found`, `invalid_size`, `pool_full`, `sprite_not_found` and `checkpoint_not_found` (source). */
   create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView>;
   get(org: OrgRow, name: string): Promise<SpriteView>;

@@ -13,6 +13,7 @@ import { ActorRegistry } from './actor/registry.ts';
 import { Admission } from './admission.ts';
 import { ChangeFeed, type ChangeListener } from './changes.ts';
 import { checkpointView } from './checkpoint-view.ts';
+import { DenialRecorder } from './denials.ts';
 import type { EngineDeps } from './deps.ts';
 import { GenesisLibrary } from './genesis.ts';
 import { letGo, takeOver } from './handover.ts';
@@ -29,6 +30,7 @@ import { restartSprite } from './operations/restart.ts';
 import { restoreSprite } from './operations/restore.ts';
 import { startSprite } from './operations/start.ts';
 import { suspendSprite } from './operations/suspend.ts';
+import { Policies } from './policies.ts';
 import type { Progress, SpriteLease, SpriteService, SpriteView } from './service.ts';
 
 /** Deadline of the agent's answer to `check`. */
@@ -43,17 +45,27 @@ export class Sprites implements SpriteService {
   readonly #actors: ActorRegistry;
   readonly #admission: Admission;
   readonly #changes = new ChangeFeed();
+  readonly #denials: DenialRecorder;
+  readonly policies: Policies;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
     this.#genesis = new GenesisLibrary(deps);
-    this.#actors = new ActorRegistry(deps, this.#changes);
+    this.#actors = new ActorRegistry(deps, this.#changes, () => this.#denials);
+    this.#denials = new DenialRecorder(deps, this.#actors);
+    this.policies = new Policies(deps, {
+      actors: this.#actors,
+      denials: this.#denials,
+      row: (org, name) => this.#row(org, name),
+    });
     this.#admission = new Admission(this.#actors, deps.options);
   }
 
   /** See {@link takeOver}. Call once, before anything else. */
-  open(): Promise<string[]> {
-    return takeOver(this.#deps, this.#actors);
+  async open(): Promise<string[]> {
+    const notices = await takeOver(this.#deps, this.#actors);
+    this.#denials.open();
+    return notices;
   }
 
   /** Boots the genesis of the default image and shape, so that the first create need not wait. */
@@ -65,7 +77,10 @@ export class Sprites implements SpriteService {
   /** Ends the engine: see {@link letGo}. Nothing is started any more. */
   async close(how: 'suspend' | 'leave'): Promise<void> {
     this.#admission.close();
+    // Sprites that are put to sleep are asked as they leave the network.
+    if (how === 'leave') await this.#denials.takeAll();
     await letGo(this.#deps, this.#actors, how);
+    await this.#denials.close();
   }
 
   async create(org: OrgRow, request: CreateSpriteRequest): Promise<SpriteView> {

@@ -5,6 +5,7 @@ import { watchIdle } from './idle.ts';
 import { connect, endAwake } from './operations/launch.ts';
 import { settle } from './operations/settle.ts';
 import { suspendSprite } from './operations/suspend.ts';
+import { keepPolicyFile } from './policy-file.ts';
 
 /**
  * Shares of {@link EngineOptions.agentSilenceMs}: pause, question, pause, question; both without an answer, the way to the agent is opened anew once more. An emulated guest under load answers late.
@@ -19,6 +20,7 @@ export function watchVm(actor: SpriteActor, awake: AwakeVm): void {
       actor.background('clearing up after a VM', () => afterDeath(actor, awake, `its VM ended: ${end.reason}`));
   });
   watchChannel(actor, awake);
+  keepPolicyFile(actor, awake);
   watchIdle(actor, awake.watch.signal, (isIdle) =>
     actor.enqueue('idle', async () => {
       if (actor.awake === awake && (await isIdle())) await suspendSprite(actor, { then: 'asleep' });

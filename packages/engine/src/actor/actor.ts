@@ -33,6 +33,8 @@ export interface ActorHooks {
   afterFailure(actor: SpriteActor, error: unknown): Promise<void>;
   /** It has ended: the actor may be dispensable now. */
   onSettled(actor: SpriteActor): void;
+  /** It has left its place in the network. */
+  afterDetach(actor: SpriteActor): void;
   /** Its view is another now. */
   onChange(actor: SpriteActor): void;
 }

@@ -1,5 +1,6 @@
 import type { SpriteId } from '@sylph/model';
 import type { ChangeFeed } from '../changes.ts';
+import type { DenialRecorder } from '../denials.ts';
 import type { EngineDeps } from '../deps.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import { settleAfterFailure, settleLeftovers } from '../operations/settle.ts';
@@ -11,12 +12,13 @@ export class ActorRegistry {
   readonly #actors = new Map<SpriteId, SpriteActor>();
   readonly #hooks: ActorHooks;
 
-  constructor(deps: EngineDeps, changes: ChangeFeed) {
+  constructor(deps: EngineDeps, changes: ChangeFeed, denials: () => Pick<DenialRecorder, 'soon'>) {
     this.#deps = deps;
     this.#hooks = {
       beforeCommand: settleLeftovers,
       afterFailure: settleAfterFailure,
       onSettled: (actor) => this.#release(actor),
+      afterDetach: (actor) => denials().soon(actor.id),
       onChange: ({ org, row }) => changes.tell(org.id, row.name),
     };
   }

@@ -3,7 +3,7 @@ import type { SpriteActor } from '../actor/actor.ts';
 import type { AwakeVm } from '../actor/awake.ts';
 import { resumeEvent } from '../identity.ts';
 import { machineNow } from '../machine.ts';
-import { networkGuest } from '../policies.ts';
+import { networkGuest } from '../policy-in-force.ts';
 import type { ChannelFactory, GuestChannel } from '../interfaces/guest-channel.ts';
 import type { Snapshot } from '../interfaces/pool-store.ts';
 import type { Vm } from '../interfaces/vm-driver.ts';
@@ -111,7 +111,10 @@ export async function endAwake(actor: SpriteActor, awake: AwakeVm, options = { s
   awake.watch.abort();
   // Undone in reverse order.
   await using steps = new AsyncDisposableStack();
-  steps.defer(() => actor.deps.network.detach(actor.id, options));
+  steps.defer(async () => {
+    await actor.deps.network.detach(actor.id, options);
+    actor.hooks.afterDetach(actor);
+  });
   steps.defer(() => awake.vm.end());
   steps.defer(() => awake.channel.close());
   steps.defer(async () => (await actor.sessions()).disconnect());

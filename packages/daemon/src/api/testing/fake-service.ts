@@ -19,6 +19,7 @@ import {
   type PublicStatus,
   type UpdateSpriteRequest,
 } from '@sylph/model';
+import { FakePolicies } from './fake-policies.ts';
 import { FakeSession } from './fake-session.ts';
 
 /**
@@ -29,9 +30,12 @@ export class FakeService implements SpriteService {
   readonly orgs = new Map<string, OrgRow>();
   readonly sessions = new Map<string, FakeSession>();
   readonly made: Checkpoint[] = [];
+  readonly policies = new FakePolicies((org, name) => this.get(org, name));
   /** What was asked for, e.g. `create one`. */
   readonly calls: string[] = [];
   leases = 0;
+  /** How often a lease was said to be used. */
+  used = 0;
   /** What a new session does. */
   onStart: (session: FakeSession) => void | Promise<void> = () => {};
   /** Runs before every command: may throw or wait. */
@@ -222,7 +226,7 @@ export class FakeService implements SpriteService {
       view: this.#view(row),
       sessions: this.#sessions(),
       channel: undefined as never,
-      used: () => undefined,
+      used: () => void this.used++,
       [Symbol.dispose]: () => void this.leases--,
     };
   }
