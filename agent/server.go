@@ -17,6 +17,7 @@ const maxRequestBytes = 4 << 10
 type api struct {
 	table    *table
 	tunnels  tunnels
+	sockets  guestSockets
 	ports    portWatch
 	services *services
 	calls    *callDesk
@@ -79,6 +80,10 @@ func (s *api) below(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	if id, ok := strings.CutPrefix(path, "/v1/calls/"); ok && r.Method == http.MethodPost {
 		s.calls.answer(w, r, id)
+		return
+	}
+	if rest, ok := strings.CutPrefix(path, "/v1/sockets/"); ok && r.Method == http.MethodPost {
+		s.sockets.serve(w, r, rest, &s.tunnels)
 		return
 	}
 	if name, ok := strings.CutPrefix(path, "/v1/files/"); ok {

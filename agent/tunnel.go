@@ -33,12 +33,22 @@ var resolverFiles = []string{"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.co
 // tunnels makes TCP connections for the host: CONNECT host:port, then bytes both ways.
 type tunnels struct{ open atomic.Int32 }
 
+// enter counts a connection in; false at the limit. Every call is answered by one of leave.
+func (t *tunnels) enter(w http.ResponseWriter) bool {
+	if t.open.Add(1) <= maxTunnels {
+		return true
+	}
+	writeError(w, http.StatusServiceUnavailable, &failure{Text: "too many connections are open through the agent", Code: "EAGAIN"})
+	return false
+}
+
+func (t *tunnels) leave() { t.open.Add(-1) }
+
 // serve answers one CONNECT. The end of the request body is passed on as the end of input (FIN), a stream that breaks as RST. A connection that ends in order ends the answer, one
 // that breaks resets the stream. Go's server cannot end an answer and go on reading: what the host sends after the connection's end is dropped.
 func (t *tunnels) serve(w http.ResponseWriter, r *http.Request) {
-	defer t.open.Add(-1)
-	if t.open.Add(1) > maxTunnels {
-		writeError(w, http.StatusServiceUnavailable, &failure{Text: "too many connections are open through the agent", Code: "EAGAIN"})
+	defer t.leave()
+	if !t.enter(w) {
 		return
 	}
 	host, port, bad := splitTarget(r.Host)
@@ -56,8 +66,19 @@ func (t *tunnels) serve(w http.ResponseWriter, r *http.Request) {
 		writeError(w, status, refused)
 		return
 	}
-	defer conn.Close()
 	w.Header().Set("X-Target", conn.RemoteAddr().String())
+	carry(w, r, conn)
+}
+
+// guestConn is a connection inside whose two directions end one by one: TCP or a Unix socket.
+type guestConn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// carry passes bytes between a stream of the host and a connection, which it closes.
+func carry(w http.ResponseWriter, r *http.Request, conn guestConn) {
+	defer conn.Close()
 	w.WriteHeader(http.StatusOK)
 	if http.NewResponseController(w).Flush() != nil {
 		return
@@ -71,7 +92,7 @@ func (t *tunnels) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // feedTunnel passes on what the host sends. It ends with the stream, or when the connection takes no more.
-func feedTunnel(conn *net.TCPConn, body io.Reader) {
+func feedTunnel(conn guestConn, body io.Reader) {
 	// ReadFrom would splice where it can; from a stream it is this loop anyway, with a smaller buffer.
 	_, err := io.CopyBuffer(struct{ io.Writer }{conn}, body, make([]byte, tunnelReadBytes))
 	if err == nil {
@@ -83,10 +104,12 @@ func feedTunnel(conn *net.TCPConn, body io.Reader) {
 	}
 }
 
-// reset ends a connection with RST: its peer shall not take what it has for all there was.
-func reset(conn *net.TCPConn) {
-	_ = conn.SetLinger(0) // fails on a connection that has ended only
-	_ = conn.Close()      // as above
+// reset ends a connection, of TCP with RST: its peer shall not take what it has for all there was.
+func reset(conn guestConn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails on a connection that has ended only
+	}
+	_ = conn.Close() // as above
 }
 
 // splitTarget reads the authority of a CONNECT.
