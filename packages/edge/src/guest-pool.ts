@@ -17,6 +17,9 @@ export interface PooledRequest extends http.RequestOptions {
 /** A connection younger than this is still open as far as anybody can know: servers wait longer for the next request. */
 const freshMs = 1_000;
 
+/** What an agent asks of sockets to hold the process or let it end: streams of a channel do neither. */
+const hold = { ref: () => undefined, unref: () => undefined };
+
 /** HTTP connections to one port of an awake sprite, kept for the next request. They end with the sprite's channel. */
 export class GuestPool extends http.Agent {
   readonly #channel: GuestChannel;
@@ -54,7 +57,7 @@ export class GuestPool extends http.Agent {
     const { stream } = await this.#channel.dial(this.#target, { signal });
     // Nothing more comes: an answer that lasts until then has ended, and no request goes this way again.
     stream.once('end', () => stream.end());
-    return stream;
+    return 'ref' in stream ? stream : Object.assign(stream, hold);
   }
 
   override createConnection(
@@ -73,9 +76,5 @@ export class GuestPool extends http.Agent {
   override keepSocketAlive(stream: Duplex): boolean {
     this.#idleSince.set(stream, performance.now());
     return !stream.destroyed && stream.writable && !stream.readableEnded;
-  }
-
-  override reuseSocket(): void {
-    // What Node does for sockets of its own, to hold the process: nothing here is one.
   }
 }

@@ -6,6 +6,8 @@ import { onBehalfOf, requestIdField } from '../request-id.ts';
 import { serveOpenApi } from '../openapi/document.ts';
 import { requireToken } from './authentication.ts';
 import { checkpointRoutes } from './checkpoints.ts';
+import { domainRoutes } from './domains.ts';
+import { linkRoutes } from './links.ts';
 import { answerClientError, refuseExpectation } from './client-errors.ts';
 import { defaultLimits, type ApiDeps, type ResolvedDeps } from './deps.ts';
 import { answerErrors, sendError } from './error-answers.ts';
@@ -19,8 +21,10 @@ import { hostRoutes } from './host.ts';
 import { Idempotency } from './idempotency.ts';
 import { jobRoutes } from './jobs.ts';
 import { readJsonBodies } from './json-body.ts';
+import { keptPolicyRoutes } from './kept-policies.ts';
 import { lifecycleRoutes } from './lifecycle.ts';
 import { LiveSet } from './live.ts';
+import { networkPolicyRoutes } from './network-policy.ts';
 import { answerUnknownPaths } from './not-found.ts';
 import type { ApiParts } from './parts.ts';
 import { PortBoards } from './port-board.ts';
@@ -46,7 +50,11 @@ const routes: readonly ((parts: ApiParts) => FastifyPluginAsyncZod)[] = [
   portsWatchRoutes,
   jobRoutes,
   serviceRoutes,
+  linkRoutes,
+  domainRoutes,
   checkpointRoutes,
+  networkPolicyRoutes,
+  keptPolicyRoutes,
   fileTreeRoutes,
   fileWatchRoutes,
   hostRoutes,

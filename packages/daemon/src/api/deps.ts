@@ -67,12 +67,16 @@ export interface ApiDeps {
   logger: Logger;
   /** Version of the daemon, e.g. `0.1.0`. */
   version: string;
-  /** Where a sprite's own HTTP port is reached. */
-  spriteUrl: (name: string, urlSuffix: string) => string;
+  /** Where a sprite's HTTP server, or one of its ports, is reached; no slash at the end. */
+  spriteUrl: (name: string, urlSuffix: string, port?: number | null) => string;
+  /** Below which sprites have their URLs. */
+  domain: string;
   /** Whether sprites can be served; `/healthz` tells it. */
   ready: () => boolean;
   /** How the SSH server shows itself; null: there is none. */
   ssh?: () => z.output<typeof sshKeyList>['server'];
+  /** Special networks an operator has opened to sprites (`network-allow`); default none. */
+  allowedSpecial?: readonly string[];
   limits?: Partial<ApiLimits>;
 }
 

@@ -12,6 +12,7 @@ export async function openApiText(): Promise<string> {
     logger: pino({ enabled: false }),
     version,
     spriteUrl: () => '',
+    domain: 'sprites.localhost',
     ready: () => false,
   });
   await app.ready();

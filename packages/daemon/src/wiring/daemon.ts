@@ -17,7 +17,7 @@ import { tellJobEnds } from '../webhooks/job-ends.ts';
 import { PoolCatalog } from './catalog.ts';
 import { EdgeService } from './edge.ts';
 import { hostInfo } from './host-info.ts';
-import { openNetwork } from './network.ts';
+import { listOf, openNetwork } from './network.ts';
 import { startSsh } from './ssh.ts';
 
 /** Sprites put to sleep or recovered at the same time. */
@@ -63,7 +63,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const deliveries = stack.use(new Deliveries({ repository, log, internalToo: config['webhook-targets'] === 'any' }));
 
   const edge = new EdgeService(config);
-  const spriteUrl = (name: string, suffix: string): string => edge.urls.of(name, suffix);
+  const spriteUrl = edge.urls.of.bind(edge.urls);
   const deps: EngineDeps = {
     driver,
     store,
@@ -99,6 +99,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     logger: log,
     version,
     spriteUrl,
+    domain: edge.domain,
     ready: () => ready,
     ssh: () => ssh?.info ?? null,
     limits: {

@@ -11,15 +11,18 @@ const pruneIntervalMs = 3_600_000;
 /** The edge as configured. URLs can be made before it listens; dispose it to end it. */
 export class EdgeService implements AsyncDisposable {
   readonly urls: SpriteUrls;
+  /** Below which sprites have their URLs. */
+  readonly domain: string;
   readonly #config: Config;
   readonly #stack = new AsyncDisposableStack();
   #running: RunningEdge | undefined;
 
   constructor(config: Config) {
     this.#config = config;
+    this.domain = config.domain.toLowerCase();
     this.urls = new SpriteUrls({
       template: config['edge-url'],
-      domain: config.domain.toLowerCase(),
+      domain: this.domain,
       tls: config['tls-cert'] !== '',
       port: () => this.#port(),
     });
@@ -40,7 +43,7 @@ export class EdgeService implements AsyncDisposable {
         authenticate: (token) => authenticate(repository, token),
         isTokenValid: (id) => isTokenValid(repository, id),
         urls: this.urls,
-        domain: this.#config.domain.toLowerCase(),
+        domain: this.domain,
         key: await edgeKey(path.join(this.#config['data-dir'], 'edge.key')),
       },
       parseListen(at),

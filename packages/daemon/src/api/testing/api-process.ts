@@ -49,6 +49,7 @@ const app = buildApi({
   logger: pino({ level: 'silent' }),
   version: '0.1.0',
   spriteUrl: (name, suffix) => `http://${name}-${suffix}.test`,
+  domain: 'test',
   ready: () => true,
   limits: { requestsPerMinute: 0, creationsPerMinute: 0 },
 });

@@ -96,7 +96,8 @@ export class ApiFixture<Service extends FakeService = FakeService> implements As
       host: async () => host,
       logger,
       version: '0.1.0',
-      spriteUrl: (name, suffix) => `http://${name}-${suffix}.test`,
+      spriteUrl: (name, suffix, port) => `http://${port ? `${port}--` : ''}${name}-${suffix}.test`,
+      domain: 'test',
       ready: () => true,
       ...options,
     });
