@@ -82,7 +82,7 @@ export async function answerCall(call: GuestCall, sprite: SpriteView, deps: Call
       return json(202, { message: `restoring ${known.id}` });
     }
     case 'GET /v1/policy/network':
-      return json(200, { rules: [] });
+      return json(200, (await service.policies.network(org, row.name)).policy);
     default:
       throw new SylphError('not_found', 'no such path');
   }

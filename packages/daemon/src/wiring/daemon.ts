@@ -102,6 +102,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     domain: edge.domain,
     ready: () => ready,
     ssh: () => ssh?.info ?? null,
+    allowedSpecial: listOf(config['network-allow']),
     limits: {
       requestsPerMinute: config['requests-per-minute'],
       creationsPerMinute: config['creations-per-minute'],

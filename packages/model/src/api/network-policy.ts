@@ -40,10 +40,43 @@ export type NetworkRule = z.output<typeof networkRule>;
  * What a sprite may reach. No rules: the internet. With rules: what they allow; other names are answered REFUSED, addresses that no allowed name led to are out of reach. Private, host-local and other special
  * ranges are out of reach always.
  */
-export const networkPolicy = z
-  .strictObject({ rules: z.array(networkRule).max(maxNetworkRules) })
-  .meta({ id: 'NetworkPolicy' });
+export const networkPolicy = z.strictObject({ rules: z.array(networkRule).max(maxNetworkRules) }).meta({
+  id: 'NetworkPolicy',
+  examples: [
+    {
+      rules: [
+        { include: 'defaults' },
+        { domain: '*.example.com', action: 'allow', ports: [443] },
+        { domain: 'ads.example.com', action: 'deny' },
+        { cidr: '198.41.0.4', action: 'allow', ports: [53] },
+      ],
+    },
+  ],
+});
 export type NetworkPolicy = z.output<typeof networkPolicy>;
+
+const source = z.enum(['sprite', 'organization', 'none']);
+
+/** The policy in force for a sprite. */
+export const networkPolicyAnswer = networkPolicy
+  .extend({
+    source: source.meta({
+      description: 'Whose it is: its own, that of its organization, or nobody has set one',
+    }),
+  })
+  .meta({ id: 'NetworkPolicyInForce' });
+export type NetworkPolicyAnswer = z.output<typeof networkPolicyAnswer>;
+
+/** What is set. An answer can be sent back as it came. */
+export const setNetworkPolicyRequest = networkPolicy
+  .extend({ source: source.optional().meta({ description: 'Ignored' }) })
+  .meta({ id: 'SetNetworkPolicy' });
+
+/** `GET /v1/policy/network/defaults`. */
+export const networkDefaults = z
+  .strictObject({ domains: z.array(z.string()).meta({ description: 'Each as the `domain` of a rule that allows it' }) })
+  .meta({ id: 'NetworkDefaults' });
+export type NetworkDefaults = z.output<typeof networkDefaults>;
 
 /** What a sprite was denied, counted per target. */
 export const networkDenial = z
@@ -68,6 +101,12 @@ export const networkLogQuery = z.object({
 });
 /** The last denied first; at most 1,000 targets are remembered per sprite. */
 export const networkLog = z.strictObject({ denials: z.array(networkDenial) }).meta({ id: 'NetworkLog' });
+export type NetworkLog = z.output<typeof networkLog>;
+
+const effects = z
+  .array(z.string())
+  .optional()
+  .meta({ description: 'In answers: what of it has an effect, and what has none; ignored in requests' });
 
 /** `…/policy/privileges`. Kept and shown; a sprite is a VM of its own, so none of it has an effect on what root may do inside. */
 export const privilegesPolicy = z
@@ -76,15 +115,17 @@ export const privilegesPolicy = z
     devices: z.array(z.string().min(1).max(256)).max(64).optional(),
     noNewPrivileges: z.boolean().optional(),
   })
-  .meta({ id: 'PrivilegesPolicy' });
+  .meta({ id: 'PrivilegesPolicy', examples: [{ profile: 'standard', devices: [], noNewPrivileges: false }] });
 export type PrivilegesPolicy = z.output<typeof privilegesPolicy>;
+export const privilegesPolicyAnswer = privilegesPolicy.extend({ effects }).meta({ id: 'PrivilegesPolicyAnswer' });
 
-/** `…/policy/resources`. */
+/** `…/policy/resources`. Kept and shown; what bounds a sprite's memory is the size it was made with. */
 export const resourcesPolicy = z
   .strictObject({
     memory: z
       .strictObject({ limit_mb: z.int().min(1).max(1_048_576).optional(), autoscale: z.boolean().optional() })
       .optional(),
   })
-  .meta({ id: 'ResourcesPolicy' });
+  .meta({ id: 'ResourcesPolicy', examples: [{ memory: { limit_mb: 2048, autoscale: false } }] });
 export type ResourcesPolicy = z.output<typeof resourcesPolicy>;
+export const resourcesPolicyAnswer = resourcesPolicy.extend({ effects }).meta({ id: 'ResourcesPolicyAnswer' });
