@@ -9,7 +9,7 @@ export const proxy = command({
   name: 'proxy',
   summary: 'reach TCP ports of a sprite from here',
   description:
-    'Listens on 127.0.0.1 and passes connections on, until Ctrl+C. A port is REMOTE, LOCAL:REMOTE or LOCAL:HOST:REMOTE, with HOST as seen from inside; LOCAL 0 takes any that is free. An open connection keeps the sprite awake.',
+    'Listens on 127.0.0.1 and passes connections on, until Ctrl+C. A port is REMOTE, LOCAL:REMOTE or LOCAL:HOST:REMOTE, with HOST as seen from inside; LOCAL 0 takes any that is free. A connection keeps the sprite awake while bytes flow; it ends when the sprite goes to sleep.',
   examples: [
     'sylph proxy 3000',
     'sylph proxy 8080:80 5432:db.internal:5432',

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { CliFixture } from '../testing/run-cli.ts';
 
 let fixture: CliFixture;
@@ -21,6 +23,28 @@ after(async () => {
   echo.close();
   await fixture[Symbol.asyncDispose]();
 });
+
+/** Answers, later than any patience with silence, how much it got until the end of its input. */
+const counting = `
+import socket, time
+s = socket.create_server(('127.0.0.1', 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    c, _ = s.accept()
+    n = 0
+    while data := c.recv(65536): n += len(data)
+    time.sleep(3)
+    c.sendall(b'%d' % n)
+    c.close()
+`;
+/** Sends so much to a port, ends its output, prints what comes. */
+const asking = `
+import socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+s.sendall(bytes(1000000))
+s.shutdown(socket.SHUT_WR)
+while data := s.recv(65536): print(data.decode(), end='')
+`;
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -58,6 +82,30 @@ describe('proxy', () => {
     const refused = await fixture.run(['proxy', '-s', 'one', '-W', '1']);
     assert.deepEqual([refused.code, refused.stdout.length], [1, 0]);
     assert.match(refused.stderr, /ECONNREFUSED/);
+  });
+
+  test('passes on the end of input, and waits for an answer that comes late', async () => {
+    const service = spawn('python3', ['-c', counting], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [said] = (await once(service.stdout, 'data')) as [Buffer];
+    const remote = Number(said);
+    const child = fixture.spawn(['proxy', '-s', 'one', '--json', `0:${remote}`]);
+    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const local = (JSON.parse(line) as { local_port: number }).local_port;
+    const { stdout } = await promisify(execFile)('python3', ['-c', asking, String(local)]);
+    assert.equal(stdout, '1000000');
+    const over = await fixture.run(['proxy', '-s', 'one', '-W', String(remote)], { input: Buffer.alloc(500_000) });
+    assert.deepEqual([over.code, over.stdout.toString()], [0, '500000']);
+    child.kill('SIGINT');
+    service.kill();
+    await Promise.all([once(child, 'close'), once(service, 'close')]);
+  });
+
+  test('does without where the server knows no half-close', async () => {
+    fixture.server.halfClose = false;
+    const input = randomBytes(100_000);
+    const { code, stdout } = await fixture.run(['proxy', '-s', 'one', '-W', String(port)], { input });
+    fixture.server.halfClose = true;
+    assert.deepEqual([code, sha256(stdout)], [0, sha256(input)]);
   });
 
   test('says what is wrong before it listens', async () => {

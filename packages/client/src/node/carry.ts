@@ -1,10 +1,10 @@
 import type { Readable, Writable } from 'node:stream';
 import type { PortConnection } from '../ports/connection.ts';
 
-/** The public wire has no half-close: when our side has ended its input, the answer may still be on its way. After so long without a byte of it the connection is ended. */
+/** Older servers know no half-close: when our side has ended its input, the answer may still be on its way. After so long without a byte of it the connection is ended. */
 const answerQuietMs = 2_000;
 
-/** Carries bytes between local streams and a connection, until the connection is over; each side no faster than the other takes it. Rejects with `connection_lost` when it broke; local failures end it. */
+/** Carries bytes between local streams and a connection, until the connection is over; each side no faster than the other takes it. The local end of input is passed on. Rejects with `connection_lost` when it broke; local failures end it. */
 export async function carry(local: { from: Readable; to: Writable }, connection: PortConnection): Promise<void> {
   let heardAt = performance.now();
   const gone = new Promise<void>((resolve) => {
@@ -27,6 +27,7 @@ export async function carry(local: { from: Readable; to: Writable }, connection:
       // Our side broke off: so does the connection.
       return connection[Symbol.asyncDispose]();
     }
+    if (connection.halfClose) return connection.endInput();
     heardAt = performance.now();
     for (let left = answerQuietMs; left > 0; left = heardAt + answerQuietMs - performance.now()) {
       let timer: ReturnType<typeof setTimeout> | undefined;

@@ -16,18 +16,21 @@ export interface PortTarget {
 const maxSendBytes = 64 * 1024;
 
 /**
- * A TCP connection into a sprite. Read `input`: what is not read holds the service back. The wire has no half-close: {@link end} ends both directions, once the server has everything written. Dispose it to reset the connection.
+ * A TCP connection into a sprite. Read `input`: what is not read holds the service back. Dispose it to reset the connection.
  */
 export class PortConnection implements AsyncDisposable {
   /** Address it goes to inside, e.g. `127.0.0.1:5432`. */
   readonly target: string;
   /** Bytes from the service, one reader. Ends when the service ended the connection; throws `connection_lost` when it broke. */
   readonly input: AsyncIterable<Uint8Array>;
+  /** Whether {@link endInput} is possible: older servers know only {@link end}. */
+  readonly halfClose: boolean;
   readonly #socket: PortSocket;
 
-  private constructor(socket: PortSocket, target: string) {
+  private constructor(socket: PortSocket, { target, halfClose }: Connected) {
     this.#socket = socket;
     this.target = target;
+    this.halfClose = halfClose;
     this.input = bytesOf(socket);
   }
 
@@ -43,7 +46,7 @@ export class PortConnection implements AsyncDisposable {
     const late = deferred<never>();
     const timer = setTimeout(() => late.reject(timeoutError('the port', connectMs)), connectMs);
     try {
-      await socket.send(JSON.stringify({ host: target.host ?? 'localhost', port: target.port }));
+      await socket.send(JSON.stringify({ host: target.host ?? 'localhost', port: target.port, half_close: true }));
       return new PortConnection(socket, await Promise.race([answerOf(socket), late.promise]));
     } catch (thrown) {
       socket.terminate();
@@ -64,6 +67,12 @@ export class PortConnection implements AsyncDisposable {
       await this.#socket.send(bytes.subarray(at, at + maxSendBytes));
   }
 
+  /** The service gets everything written and then the end of input; what it says still comes. Nothing can be written any more. Throws `protocol` where {@link halfClose} is false. */
+  async endInput(): Promise<void> {
+    if (!this.halfClose) throw new ClientError('protocol', 'the server knows no half-close', { hint: 'Use end().' });
+    await this.#socket.send(JSON.stringify({ type: 'eof' }));
+  }
+
   /** Ends the connection in order: the service gets everything written and then the end of input. What it says from now on is lost. */
   async end(): Promise<void> {
     await this.#socket.flushed();
@@ -81,11 +90,20 @@ async function* bytesOf(socket: PortSocket): AsyncGenerator<Uint8Array, void, un
   for await (const { bytes, isText } of socket.messages) if (!isText) yield bytes;
 }
 
-/** The address connected to. */
-async function answerOf(socket: PortSocket): Promise<string> {
+interface Connected {
+  target: string;
+  halfClose: boolean;
+}
+
+/** What the server says about the connection. */
+async function answerOf(socket: PortSocket): Promise<Connected> {
   for await (const { bytes, isText } of socket.messages) {
     const answer = isText ? parseObject(bytes) : undefined;
-    if (answer?.['status'] === 'connected') return typeof answer['target'] === 'string' ? answer['target'] : '';
+    if (answer?.['status'] === 'connected')
+      return {
+        target: typeof answer['target'] === 'string' ? answer['target'] : '',
+        halfClose: answer['half_close'] === true,
+      };
     if (typeof answer?.['status'] !== 'string')
       throw new ClientError('protocol', 'the server did not say whether the port is connected');
     const said = [answer['error'], answer['message']].find((text) => typeof text === 'string' && text !== '');

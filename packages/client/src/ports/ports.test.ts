@@ -65,6 +65,26 @@ describe('dial', () => {
     assert.equal(sha256(all.subarray(32)), sha256(answer));
   });
 
+  test('endInput ends one direction, where the server knows how', async () => {
+    using service = await serve((socket) => {
+      const hash = createHash('sha256');
+      socket.on('data', (chunk: Buffer) => hash.update(chunk));
+      socket.on('end', () => setTimeout(() => socket.end(hash.digest()), 300));
+    });
+    const connection = await client.dial('one', { port: service.port });
+    assert.equal(connection.halfClose, true);
+    const input = randomBytes(3_000_000);
+    await connection.write(input);
+    await connection.endInput();
+    assert.equal(Buffer.concat(await Array.fromAsync(connection.input)).toString('hex'), sha256(input));
+    server.halfClose = false;
+    const older = await client.dial('one', { port: service.port });
+    server.halfClose = true;
+    assert.equal(older.halfClose, false);
+    await assert.rejects(older.endInput(), { code: 'protocol' });
+    await older[Symbol.asyncDispose]();
+  });
+
   test('end delivers everything, also to a slow service', async () => {
     const heard = Promise.withResolvers<Buffer>();
     using service = await serve((socket) => {

@@ -1,13 +1,22 @@
 import { connect } from 'node:net';
 import type { WebSocket } from 'ws';
 
-/** Serves a socket of `…/proxy` with connections of this machine. */
-export function serveProxy(ws: WebSocket): void {
+/** Serves a socket of `…/proxy` with connections of this machine. `halfClose`: as servers that know it. */
+export function serveProxy(ws: WebSocket, halfClose: boolean): void {
   ws.on('error', () => undefined); // Clients break off; the test looks at what they do.
   ws.once('message', (first: Buffer) => {
-    const { host, port } = JSON.parse(first.toString()) as { host: string; port: number };
+    const { host, port, half_close } = JSON.parse(first.toString()) as {
+      host: string;
+      port: number;
+      half_close?: boolean;
+    };
+    const asked = halfClose && half_close === true;
     ws.pause();
-    const socket = connect({ host: host === 'localhost' ? '127.0.0.1' : host, port });
+    const socket = connect({
+      allowHalfOpen: true,
+      host: host === 'localhost' ? '127.0.0.1' : host,
+      port,
+    });
     let connected = false;
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!connected) ws.send(JSON.stringify({ status: 'error', error: error.message, code: error.code }));
@@ -15,9 +24,11 @@ export function serveProxy(ws: WebSocket): void {
     });
     socket.on('connect', () => {
       connected = true;
-      ws.send(JSON.stringify({ status: 'connected', target: `127.0.0.1:${port}` }));
-      ws.on('message', (data: Buffer) => {
-        if (!socket.write(data)) ws.pause();
+      const answer = { status: 'connected', target: `127.0.0.1:${port}` };
+      ws.send(JSON.stringify(asked ? { ...answer, half_close: true } : answer));
+      ws.on('message', (data: Buffer, isBinary: boolean) => {
+        if (asked && !isBinary) socket.end();
+        else if (!socket.write(data)) ws.pause();
       });
       socket.on('drain', () => ws.resume());
       socket.on('data', (data: Buffer) => ws.send(data));

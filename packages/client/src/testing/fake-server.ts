@@ -40,6 +40,8 @@ export class FakeServer implements AsyncDisposable {
   readonly files = new FakeFiles();
   readonly sprites = new Map<string, Json>();
   readonly checkpoints = new Map<string, Json[]>();
+  /** Whether `…/proxy` knows half-close. */
+  halfClose = true;
   /** What `…/ports/watch` says before it closes. */
   portMessages: string[] = [];
   /** `METHOD path?query` of every request. */
@@ -310,7 +312,8 @@ export class FakeServer implements AsyncDisposable {
       if (this.faults.refuseExec !== undefined)
         throw new Refusal(this.faults.refuseExec, 'not_ready', 'the server is starting');
       this.#sprite(name);
-      if (rest.join('/') === 'proxy') return this.#ws.handleUpgrade(request, socket, head, serveProxy);
+      if (rest.join('/') === 'proxy')
+        return this.#ws.handleUpgrade(request, socket, head, (ws) => serveProxy(ws, this.halfClose));
       if (rest.join('/') === 'ports/watch') {
         return this.#ws.handleUpgrade(request, socket, head, (ws) => {
           for (const message of this.portMessages) ws.send(message);

@@ -76,6 +76,90 @@ describe('the proxy', () => {
     await eventually(() => api.service.leases === 0);
   });
 
+  it('ends the input alone for a client that asked for half-close, and sends its first bytes without delay', async () => {
+    await using late = await serve((socket) => {
+      const hash = createHash('sha256');
+      socket.write('hello');
+      socket.on('data', (chunk: Buffer) => hash.update(chunk));
+      socket.on('end', () => setTimeout(() => socket.end(hash.digest()), 300));
+    });
+    const socket = await dial(late.port, { half_close: true });
+    assert.deepEqual(socket.messages[0], {
+      status: 'connected',
+      target: `127.0.0.1:${late.port}`,
+      half_close: true,
+    });
+    const input = randomBytes(8_000_000);
+    for (let at = 0; at < input.length; at += 100_000) socket.raw.send(input.subarray(at, at + 100_000));
+    socket.send({ type: 'eof', more: 'fields' });
+    assert.deepEqual(await socket.closed, { code: 1000, reason: '' });
+    const all = bytesOf(socket);
+    assert.deepEqual([all.subarray(0, 5).toString(), all.subarray(5).toString('hex')], ['hello', sha256(input)]);
+    await eventually(() => api.service.leases === 0);
+  });
+
+  it('resets the connection of a client that asked for half-close and says what makes no sense', async () => {
+    const cases: [(string | Buffer)[], number][] = [
+      [['text'], 1003],
+      [['{"type":"eof"'], 1003],
+      [['{"type":"other"}'], 1003],
+      [[`{"type":"eof","more":"${' '.repeat(5_000)}"}`], 1003],
+      [['{"type":"eof"}', Buffer.from('more')], 1008],
+      [['{"type":"eof"}', '{"type":"eof"}'], 1008],
+    ];
+    for (const [messages, code] of cases) {
+      const ended = Promise.withResolvers<string>();
+      await using quiet = await serve((socket) => {
+        socket.resume();
+        socket.on('error', (error: NodeJS.ErrnoException) => ended.resolve(error.code ?? ''));
+        // Who has read an end hears of a reset when he writes.
+        const writing = setInterval(() => socket.write('x'), 20);
+        socket.once('close', () => clearInterval(writing));
+      });
+      const socket = await dial(quiet.port, { half_close: true });
+      for (const message of messages) socket.send(message);
+      assert.equal((await socket.closed).code, code, String(messages[0]));
+      assert.match(await ended.promise, /^(ECONNRESET|EPIPE)$/);
+    }
+    const refused = api.socket(proxy);
+    await once(refused.raw, 'open');
+    refused.send({ port: 1, half_close: 'yes' });
+    assert.equal((await refused.closed).code, 1008);
+    await eventually(() => api.service.leases === 0);
+  });
+
+  it('takes the text of other clients for bytes', async () => {
+    await using echo = await serve((socket) => void socket.pipe(socket));
+    const socket = await dial(echo.port);
+    assert.deepEqual(Object.keys(socket.messages[0] as Json), ['status', 'target']);
+    const text = '{"type":"eof"}';
+    socket.send(text);
+    await socket.until(() => bytesOf(socket).length >= text.length);
+    assert.equal(bytesOf(socket).toString(), text);
+    socket.raw.close();
+    await socket.closed;
+  });
+
+  it('tells the engine of bytes in both directions, and of nothing else', async () => {
+    await using service = await serve((socket) => {
+      socket.resume();
+      socket.on('end', () => socket.end());
+      setTimeout(() => socket.write('x'), 700);
+    });
+    const before = api.service.used;
+    const socket = await dial(service.port);
+    socket.raw.ping();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(api.service.used, before);
+    // As one burst.
+    for (let count = 0; count < 100; count++) socket.raw.send(Buffer.from('y'));
+    await eventually(() => api.service.used === before + 1);
+    await socket.until((messages) => messages.length > 1);
+    assert.equal(api.service.used, before + 2);
+    socket.raw.close();
+    await eventually(() => api.service.leases === 0);
+  });
+
   it('says why there is no connection', async () => {
     const unused = await serve(() => {});
     await unused[Symbol.asyncDispose]();

@@ -23,13 +23,18 @@ export const portHost = z
 export const proxyRequest = z.object({
   host: z.preprocess((value) => (value === '' ? undefined : value), portHost.default('localhost')),
   port: z.int().min(1).max(65_535),
+  /** The client may end its input by {@link proxyEof}, and takes bytes from the start. */
+  half_close: z.boolean().default(false),
 });
 export type ProxyRequest = z.output<typeof proxyRequest>;
 
 /** The server's answer to it. */
 export type ProxyAnswer =
-  | { status: 'connected'; target: string }
+  | { status: 'connected'; target: string; half_close?: true }
   | { status: 'error'; error: string; message: string; code: string };
+
+/** Text message of a client that asked for `half_close`: its input has ended. Nothing but a close follows. Fields nobody knows are ignored. */
+export const proxyEof = z.object({ type: z.literal('eof') });
 
 /** A port that somebody in the sprite listens on. */
 export interface SpritePort {

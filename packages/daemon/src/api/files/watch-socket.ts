@@ -47,7 +47,8 @@ export const fileWatchRoutes =
         params: z.object({ name: z.string() }),
         response: { 101: z.null().describe('Switching protocols'), ...errorResponses },
       },
-      handler: (request, reply) => acceptAwake(parts, request, reply, 'connect and subscribe again', serve),
+      handler: (request, reply) =>
+        acceptAwake(parts, request, reply, { again: 'connect and subscribe again', connection: false }, serve),
     });
   };
 
