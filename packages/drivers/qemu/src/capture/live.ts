@@ -3,6 +3,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { pageBytes } from '@sylph/model';
 import { runFiles } from '../args.ts';
+import { freeNow } from './free.ts';
 import { startFlush, syncFile, writeDev } from './files.ts';
 import type { CapturedFiles, LiveJob } from './jobs.ts';
 import { GuestMemory } from './memory.ts';
@@ -23,7 +24,7 @@ class Gatherer implements RamSink {
   #run = Buffer.allocUnsafe(runBytes);
   #runAt = 0;
   #runBytes = 0;
-  #deferred: { offset: number; data: Buffer | undefined }[] = [];
+  #deferred: { offset: number; data: Buffer<ArrayBuffer> | undefined }[] = [];
   #deferredBytes = 0;
   /** Until `settle`, or until too much is kept. */
   #keeping = true;
@@ -69,7 +70,7 @@ class Gatherer implements RamSink {
     return this.#keeping && Atomics.load(this.#stopped, 0) === 1;
   }
 
-  #defer(offset: number, data: Buffer | undefined, cost: number): void {
+  #defer(offset: number, data: Buffer<ArrayBuffer> | undefined, cost: number): void {
     this.#deferred.push({ offset, data });
     this.#deferredBytes += cost;
     if (this.#deferredBytes > maxDeferredBytes) {
@@ -81,7 +82,10 @@ class Gatherer implements RamSink {
   #writeDeferred(): void {
     for (const { offset, data } of this.#deferred) {
       if (data === undefined) this.#ram.zero(offset);
-      else this.#write(offset, data);
+      else {
+        this.#write(offset, data);
+        freeNow(data);
+      }
     }
     this.#deferred = [];
   }
@@ -170,6 +174,8 @@ export class LiveCapture {
     this.#memory?.close();
     this.#ram = undefined;
     this.#memory = undefined;
+    this.#gatherer = undefined;
+    this.#splitter = undefined;
     this.#received.reject(new Error('live capture closed'));
   }
 
@@ -179,9 +185,10 @@ export class LiveCapture {
       return;
     }
     this.#connection = connection;
-    connection.on('data', (chunk: Buffer) => {
+    connection.on('data', (chunk: Buffer<ArrayBuffer>) => {
       try {
         this.#splitter?.push(chunk);
+        freeNow(chunk);
       } catch (error) {
         this.#received.reject(error);
         connection.destroy();

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { pageBytes } from '@sylph/model';
 import { mappingOf } from '../procfs.ts';
+import { freeNow } from './free.ts';
 import { batchBytes } from './pages.ts';
 
 const entryBytes = 8;
@@ -78,6 +79,7 @@ export class GuestMemory {
   close(): void {
     fs.closeSync(this.#memory);
     fs.closeSync(this.#pagemap);
+    freeNow(this.#batch);
   }
 }
 

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import { pageBytes } from '@sylph/model';
-import type { GuestMemory } from './memory.ts';
 import { runProgram } from '../supervise.ts';
+import { freeNow } from './free.ts';
+import type { GuestMemory } from './memory.ts';
 
 /** Bytes handled at once: large enough for the disk and the system call, small enough to stay in the cache of the CPU. */
 export const batchBytes = 1 << 20;
@@ -91,6 +92,7 @@ export class RamFile {
   close(): void {
     fs.closeSync(this.#origin);
     fs.closeSync(this.#target);
+    freeNow(this.#originBatch);
   }
 
   #mustWrite(index: number, data: Buffer, origin: Buffer, at: number): boolean {

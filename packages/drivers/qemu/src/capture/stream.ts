@@ -43,7 +43,7 @@ export class MalformedStreamError extends Error {
  *
  *     magic version [configuration] start(ram) { part(ram) }* command(switchover)? end(ram) device sections… eof
  *
- * Feed it with `push` in any chunking, then call `end`. Both throw {@link MalformedStreamError}; nothing is allocated on the stream's word beyond the bounds above.
+ * Feed it with `push` in any chunking, of which it keeps nothing, then call `end`. Both throw {@link MalformedStreamError}; nothing is allocated on the stream's word beyond the bounds above.
  * A configuration section is left out: states load with `send-configuration=off`, like those of a stopped capture.
  */
 export class StreamSplitter {
@@ -82,6 +82,8 @@ export class StreamSplitter {
       rest = rest.subarray(missing);
     }
     if (rest.length > 0) this.#parse(rest);
+    this.#buffer = Buffer.from(this.#buffer.subarray(this.#at));
+    this.#at = 0;
     this.#failed = false;
   }
 
