@@ -89,7 +89,10 @@ function split(stream: Buffer, chunkSizes: readonly number[]): { memory: Memory;
   const splitter = new StreamSplitter({ name: 'ram', bytes: ramBytes }, memory);
   for (let at = 0, index = 0; at < stream.length; index++) {
     const size = chunkSizes[index % chunkSizes.length] ?? stream.length;
-    splitter.push(stream.subarray(at, at + size));
+    const chunk = Buffer.from(stream.subarray(at, at + size));
+    splitter.push(chunk);
+    // It keeps nothing of it.
+    chunk.fill(0xee);
     at += size;
   }
   return { memory, state: splitter.end() };
