@@ -6,7 +6,15 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as sdk from '@fly/sprites';
-import { APIError, ProxyManager, proxyPorts, SpritesClient, type Sprite, type SpriteStateEvent } from '@fly/sprites';
+import {
+  APIError,
+  type NetworkPolicy,
+  ProxyManager,
+  proxyPorts,
+  SpritesClient,
+  type Sprite,
+  type SpriteStateEvent,
+} from '@fly/sprites';
 import { useAgentApi } from './testing/agent-api.ts';
 import type { AgentService } from './testing/agent-service.ts';
 import { ApiFixture } from './testing/fixture.ts';
@@ -160,12 +168,37 @@ describe('the rest of the official JavaScript client', () => {
     });
   });
 
-  it('gets 404 for policies, of which this server has none', async () => {
-    const none = /404/;
-    await assert.rejects(sprite.getNetworkPolicy(), none);
-    await assert.rejects(sprite.updateNetworkPolicy({ rules: [] }), none);
-    await assert.rejects(sprite.getPrivilegesPolicy(), none);
-    await assert.rejects(sprite.getResourcesPolicy(), none);
+  it('sets and gets policies', async () => {
+    assert.deepEqual((await sprite.getNetworkPolicy()).rules, []);
+    const policy: NetworkPolicy = {
+      rules: [
+        { include: 'defaults' },
+        { domain: '*.example.com', action: 'allow' },
+        { domain: 'example.com', action: 'deny' },
+      ],
+    };
+    await sprite.updateNetworkPolicy(policy);
+    const got = await sprite.getNetworkPolicy();
+    assert.deepEqual(got.rules, policy.rules);
+    await sprite.updateNetworkPolicy(got);
+    await assert.rejects(
+      sprite.updateNetworkPolicy({ rules: [{ domain: 'not a name', action: 'allow' }] }),
+      /Invalid policy/,
+    );
+    await sprite.updateNetworkPolicy({ rules: [] });
+
+    const privileges = { profile: 'minimal' as const, devices: ['/dev/fuse'], noNewPrivileges: true };
+    await sprite.updatePrivilegesPolicy(privileges);
+    const { profile, devices, noNewPrivileges } = await sprite.getPrivilegesPolicy();
+    assert.deepEqual({ profile, devices, noNewPrivileges }, privileges);
+    await sprite.updatePrivilegesPolicy(await sprite.getPrivilegesPolicy());
+    await sprite.deletePrivilegesPolicy();
+    assert.equal((await sprite.getPrivilegesPolicy()).profile, undefined);
+
+    await sprite.updateResourcesPolicy({ memory: { limitMB: 1024, autoscale: true } });
+    assert.deepEqual(await sprite.getResourcesPolicy(), { memory: { limitMB: 1024, autoscale: true } });
+    await sprite.deleteResourcesPolicy();
+    assert.equal((await sprite.getResourcesPolicy()).memory, undefined);
   });
 });
 
@@ -180,10 +213,9 @@ const signals = 'signals a command and tells it of the size of its terminal';
 const forwards = 'forwards several ports, until they are closed';
 const files = 'serves every file method of the official client';
 const noControl = 'has no control connection, and says so';
-const noPolicies = 'gets 404 for policies, of which this server has none';
+const policies = 'sets and gets policies';
 const refusals = 'understands refusals';
 const absent = (why: string): { absent: string } => ({ absent: why });
-const policies = absent('policies come later');
 
 /** Where each public method is called: the title of a test of this folder; or why nowhere. */
 const where: Record<string, Record<string, string | { absent: string }>> = {
@@ -234,12 +266,12 @@ const where: Record<string, Record<string, string | { absent: string }>> = {
     restartService: services,
     getServiceLogs: services,
     signalService: services,
-    getNetworkPolicy: noPolicies,
-    updateNetworkPolicy: noPolicies,
-    getPrivilegesPolicy: noPolicies,
+    getNetworkPolicy: policies,
+    updateNetworkPolicy: policies,
+    getPrivilegesPolicy: policies,
     updatePrivilegesPolicy: policies,
     deletePrivilegesPolicy: policies,
-    getResourcesPolicy: noPolicies,
+    getResourcesPolicy: policies,
     updateResourcesPolicy: policies,
     deleteResourcesPolicy: policies,
     filesystem: files,

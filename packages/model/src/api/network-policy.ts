@@ -28,11 +28,17 @@ const cidr = z
 
 /** One rule. Of domains the most exact decides: a name, then the longest `*.suffix`, then `*`. Of networks the smallest; `deny` where two are equal. */
 export const networkRule = z
-  .union([
-    z.strictObject({ domain: ruleDomain, action, ports: rulePorts }),
-    z.strictObject({ cidr, action, ports: rulePorts }),
-    z.strictObject({ include: z.literal('defaults') }),
-  ])
+  .union(
+    [
+      z.strictObject({ domain: ruleDomain, action, ports: rulePorts }),
+      z.strictObject({ cidr, action, ports: rulePorts }),
+      z.strictObject({ include: z.literal('defaults') }),
+    ],
+    {
+      error:
+        'is {"domain": a name, "action": "allow" or "deny"}, the same with "cidr": a network such as 198.41.0.0/24, or {"include": "defaults"}',
+    },
+  )
   .meta({ id: 'NetworkRule' });
 export type NetworkRule = z.output<typeof networkRule>;
 
