@@ -1,5 +1,6 @@
 import type { HostInfo } from '@sylph/model';
 import { Checkpoints } from './checkpoints.ts';
+import { Domains } from './domains.ts';
 import { collect, type CommandResult } from './exec/collect.ts';
 import { httpExec, type HttpExec } from './exec/http.ts';
 import { commandQuery, execQuery, type AttachRequest, type CommandRequest, type ExecRequest } from './exec/request.ts';
@@ -8,6 +9,7 @@ import { SpriteFiles } from './files/files.ts';
 import { Http, segment } from './http.ts';
 import { isObject } from './json.ts';
 import { Jobs } from './jobs.ts';
+import { Links } from './links.ts';
 import { resolveOptions, type ClientOptions } from './options.ts';
 import { PortConnection, type PortTarget } from './ports/connection.ts';
 import { watchPorts, type PortChange } from './ports/watch.ts';
@@ -31,6 +33,8 @@ export class SylphClient {
   readonly sessions: Sessions;
   readonly jobs: Jobs;
   readonly services: Services;
+  readonly links: Links;
+  readonly domains: Domains;
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
@@ -40,6 +44,8 @@ export class SylphClient {
     this.sessions = new Sessions(this.#http);
     this.jobs = new Jobs(this.#http);
     this.services = new Services(this.#http);
+    this.links = new Links(this.#http);
+    this.domains = new Domains(this.#http);
   }
 
   get baseUrl(): string {

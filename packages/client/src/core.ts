@@ -3,6 +3,7 @@ export type { InputSource } from './client.ts';
 export { ClientError, ClientError as APIError, rootReason, type ClientErrorCode } from './errors.ts';
 export type { RateLimitNumbers } from './rate-limit.ts';
 export type { JobLogOptions, JobOutput, JobRequest } from './jobs.ts';
+export type { LinkRequest } from './links.ts';
 export type { ServiceRequest, WindowOptions } from './services.ts';
 export { createdId } from './checkpoints.ts';
 export { defaultTimeouts, parseBaseUrl, type ClientOptions, type Timeouts } from './options.ts';

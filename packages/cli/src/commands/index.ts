@@ -15,12 +15,14 @@ import { proxy } from './proxy.ts';
 import { service } from './services.ts';
 import { attach, sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
+import { domains, links, url } from './urls.ts';
 import { use } from './use.ts';
 
 /** Every command, in groups as the help shows them. */
 export const groups: readonly { title: string; commands: readonly AnyCommand[] }[] = [
   { title: 'Sprites:', commands: [create, list, info, config, use, destroy] },
   { title: 'Running things:', commands: [exec, console, sessions, attach, proxy, jobs, service] },
+  { title: 'URLs:', commands: [url, links, domains] },
   { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },

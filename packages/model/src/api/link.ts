@@ -58,4 +58,5 @@ export const customDomain = z
 /** `POST …/domains`, and what is listed. */
 export const domainRequest = z.strictObject({ domain: customDomain }).meta({ id: 'DomainRequest' });
 export const spriteDomain = z.strictObject({ domain: z.string(), created_at: timestamp }).meta({ id: 'SpriteDomain' });
+export type SpriteDomain = z.output<typeof spriteDomain>;
 export const domainList = z.strictObject({ domains: z.array(spriteDomain) }).meta({ id: 'DomainList' });
