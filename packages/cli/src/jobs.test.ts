@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { FakeJobs } from './testing/fake-jobs.ts';
 import { CliFixture, type Run } from './testing/run-cli.ts';
@@ -150,6 +151,26 @@ describe('jobs', () => {
     const { code, stdout } = await jobs('logs', '-f', id);
     assert.deepEqual([code, stdout.toString()], [0, '1\n2\n3\n4\n5\n6\n']);
     assert.deepEqual(server.breaks, []);
+  });
+
+  test('logs -f goes on through a restore, and says so beside the output', async () => {
+    for (const json of [[], ['--json']]) {
+      const id = await start('echo before; sleep 60');
+      const child = fixture.spawn(['jobs', 'logs', '-f', id, ...json], { env: environment() });
+      const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+      await once(child.stdout, 'data');
+      await server.restore(id, 'echo after');
+      const [stdout, stderr, [code]] = await ended;
+      assert.equal(code, 0);
+      if (json.length === 0) {
+        const note = 'sylph: the sprite was restored: the job is back at byte 0 of its output, from 7\n';
+        assert.deepEqual([stdout, stderr], ['before\nafter\n', note]);
+        continue;
+      }
+      const lines = stdout.trimEnd().split('\n');
+      const types = lines.map((line) => (JSON.parse(line) as { type: string }).type);
+      assert.deepEqual([types, stderr], [['stdout', 'rewound', 'stdout'], '']);
+    }
   });
 
   test("wait's exit code is the job's", async () => {

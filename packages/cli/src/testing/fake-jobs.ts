@@ -30,6 +30,22 @@ export class FakeJobs implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** The sprite is restored to a time before the job had printed anything; this is what it does now. */
+  async restore(id: string, script: string): Promise<void> {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new Error(`there is no job ${id}`);
+    const lost = job.session;
+    job.session = new FakeSession(id, {
+      argv: ['sh', '-c', script],
+      env: {},
+      dir: undefined,
+      tty: false,
+      stdin: false,
+    });
+    lost.signal('KILL');
+    await lost.exited;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { session } of this.jobs.values()) {
       if (session.exitCode === undefined && session.pid > 0) session.signal('KILL');
@@ -95,12 +111,18 @@ export class FakeJobs implements AsyncDisposable {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     const follows = query.get('follow') === 'true';
     const atStart = job.session.length;
-    for await (const { stream, bytes } of job.session.read(offset, () => follows || offset < atStart)) {
-      const type = stream === 1 ? 'stdout' : 'stderr';
-      if (query.get('stream') === null || query.get('stream') === type)
-        say({ type, offset, data: bytes.toString('base64'), encoding: 'base64' });
-      offset += bytes.length;
-      if (response.destroyed) return;
+    for (let { session } = job; ;) {
+      for await (const { stream, bytes } of session.read(offset, () => follows || offset < atStart)) {
+        const type = stream === 1 ? 'stdout' : 'stderr';
+        if (query.get('stream') === null || query.get('stream') === type)
+          say({ type, offset, data: bytes.toString('base64'), encoding: 'base64' });
+        offset += bytes.length;
+        if (response.destroyed) return;
+      }
+      if (session === job.session) break;
+      session = job.session;
+      say({ type: 'rewound', from: offset, to: 0 });
+      offset = 0;
     }
     if (job.session.exitCode !== undefined) say({ type: 'end', offset, job: shown(job) });
     response.end();

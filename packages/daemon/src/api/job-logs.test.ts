@@ -81,6 +81,46 @@ describe('the output of a job', () => {
     );
   });
 
+  it('goes on after the wake of a sprite that was put to sleep', async () => {
+    await using api = await ApiFixture.open();
+    const session = await withJob(api);
+    const lines = follow(api, 'follow=true');
+    await eventually(() => lines.text().includes('so far'));
+    await api.service.suspend(api.org, 'one');
+    session.rest();
+    // And one that only begins to follow now.
+    const late = follow(api, 'follow=true&offset=3');
+    await eventually(() => late.text().includes('far'));
+    const woken = new FakeSession(session.id, session.request);
+    woken.print('so far');
+    api.service.sessions.set(session.id, woken);
+    await api.service.start(api.org, 'one');
+    woken.print(' and on');
+    woken.exit(0);
+    for (const [each, first] of [
+      [lines, 'so far'],
+      [late, 'far'],
+    ] as const)
+      assert.deepEqual(
+        linesOf(await each.end).map(({ type, data }) => data ?? type),
+        [first, ' and on', 'end'],
+      );
+  });
+
+  it('is over for those who follow when its sleeping sprite is deleted', async () => {
+    await using api = await ApiFixture.open();
+    const session = await withJob(api);
+    const lines = follow(api, 'follow=true');
+    await eventually(() => lines.text().includes('so far'));
+    await api.service.suspend(api.org, 'one');
+    session.rest();
+    await api.service.delete(api.org, 'one');
+    assert.deepEqual(
+      linesOf(await lines.end).map(({ type }) => type),
+      ['stdout'],
+    );
+  });
+
   it('ends with a job that is lost', async () => {
     await using api = await ApiFixture.open();
     const session = await withJob(api);

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session, SessionEvent } from '@sylph/engine';
 import { SylphError, type Job, type JobLogLine, type jobLogsQuery } from '@sylph/model';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -6,6 +7,9 @@ import type * as z from 'zod';
 import { FlowingAnswer } from './flowing-answer.ts';
 import type { Place } from './live.ts';
 import { vanished } from './vanished.ts';
+
+/** A sprite that sleeps is looked at so often: its jobs print nothing meanwhile. */
+const asleepLookMs = 1_000;
 
 /** The output goes on at `to`, before `from`: the sprite was restored to a time when the job had not got further. */
 interface Rewound {
@@ -22,12 +26,14 @@ interface Wanted {
   query: z.output<typeof jobLogsQuery>;
   /** The job of that id as it is now: a restore puts another session in its place. Throws when there is none. */
   find: () => Promise<Session>;
+  /** Whether its sprite runs. Throws when there is none. */
+  awake: () => Promise<boolean>;
   answer: (session: Session) => Job;
   /** A quiet stream of lines gets one after so long, ms. */
   keepAliveMs: number;
 }
 
-/** Answers with the output of a job. One that is followed goes on through restores of its sprite. */
+/** Answers with the output of a job. One that is followed goes on through sleep and restores of its sprite. */
 export async function sendLogs(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -67,7 +73,7 @@ export async function sendLogs(
 
 /** Output of a job, over all sessions it has in turn. Returns the last of them. */
 async function* jobEvents(
-  { session: first, query, find }: Wanted,
+  { session: first, query, find, awake }: Wanted,
   signal: AbortSignal,
 ): AsyncGenerator<LogEvent, Session, undefined> {
   const { offset = 0, follow = false } = query;
@@ -81,15 +87,23 @@ async function* jobEvents(
       at = event.type === 'output' ? event.offset + event.bytes.length : event.to;
       yield event;
     }
-    const next = follow && session.end?.how === 'lost' ? await successor(session, find) : undefined;
+    const next = follow ? await successor(session, { find, awake }, signal) : undefined;
     if (next === undefined) return session;
     session = next;
   }
 }
 
-/** The session that took the place of a lost one; undefined when the job is lost. */
-async function successor({ end }: Session, find: () => Promise<Session>): Promise<Session | undefined> {
+/** The session that the output goes on with: of one that its sprite fell asleep with, the same after the wake; of a lost one, what took its place. Undefined when the job has ended. */
+async function successor(
+  { end }: Session,
+  { find, awake }: Pick<Wanted, 'find' | 'awake'>,
+  signal: AbortSignal,
+): Promise<Session | undefined> {
+  if (end !== undefined && end.how !== 'lost') return undefined;
   try {
+    if (end === undefined)
+      do await sleep(asleepLookMs, undefined, { signal });
+      while (!(await awake()));
     const found = await find();
     return found.end?.how === 'lost' && found.end.at === end?.at ? undefined : found;
   } catch (error) {

@@ -104,7 +104,7 @@ export const jobRoutes =
         operationId: 'jobLogs',
         summary: 'Read the output of a background job',
         description:
-          'The bytes as they are, or one JSON object a line with `Accept: application/x-ndjson`; the last line is of type `end` when the job has ended. A restore to a checkpoint in which the job runs does not end a stream that follows it: where less output is known then than was told or asked for, a line of type `rewound` says so (of bytes, a line of text), and the output goes on at its `to`, made anew by the job; that is also the answer to an `offset` beyond the output. Output beyond the newest 64 MiB is dropped while nobody reads, which is told. Wakes nothing, and keeps no sprite awake.',
+          'The bytes as they are, or one JSON object a line with `Accept: application/x-ndjson`; the last line is of type `end` when the job has ended. A restore to a checkpoint in which the job runs does not end a stream that follows it: where less output is known then than was told or asked for, a line of type `rewound` says so (of bytes, a line of text), and the output goes on at its `to`, made anew by the job; that is also the answer to an `offset` beyond the output. Output beyond the newest 64 MiB is dropped while nobody reads, which is told. Wakes nothing, and keeps no sprite awake: a stream that follows the job of a sprite that is put to sleep goes on after its wake.',
         tags,
         params: oneJob,
         querystring: jobLogsQuery,
@@ -127,6 +127,7 @@ export const jobRoutes =
           session,
           query: request.query,
           find: () => find(request.caller.org, name, request.params.job),
+          awake: async () => (await service.get(request.caller.org, name)).state === 'running',
           answer: (each) => jobAnswer(each, name),
           keepAliveMs: deps.limits.keepAliveMs,
         });

@@ -26,6 +26,7 @@ export class FakeSession implements Session {
   /** Furthest byte a reader has taken: shows whether it is held back. */
   takenOffset = 0;
   readonly #events: SessionEvent[] = [];
+  #resting = false;
   readonly #ended = Promise.withResolvers<SessionEnd>();
   #changed = Promise.withResolvers<void>();
 
@@ -59,11 +60,19 @@ export class FakeSession implements Session {
     this.#ended.resolve(end);
   }
 
+  /** Its sprite falls asleep: who reads comes to an end that is none. */
+  rest(): void {
+    this.#resting = true;
+    this.#changed.resolve();
+  }
+
   async *read({ offset, signal }: { offset: number; signal: AbortSignal }): AsyncIterable<SessionEvent> {
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     for (let index = 0; !signal.aborted; index++) {
-      while (index >= this.#events.length && !signal.aborted) await Promise.race([this.#changed.promise, aborted]);
+      while (index >= this.#events.length && !signal.aborted && !this.#resting)
+        await Promise.race([this.#changed.promise, aborted]);
       const event = this.#events[index];
+      if (event === undefined && this.#resting) return;
       if (event === undefined) break;
       if (event.type !== 'output') {
         yield event;
