@@ -67,7 +67,7 @@ ${before.switched6 ? notOurs('ipv6') : ''}
   }
   chain refuse {
     meta l4proto tcp reject with tcp reset
-    limit rate 200/second reject with icmpx type admin-prohibited
+    limit rate 200/second burst 400 packets reject with icmpx type admin-prohibited
     drop
   }
   chain outside {

@@ -33,17 +33,14 @@ const chainList = z.object({
 
 /** Tables of others that drop what they do not know, at a place every packet of a slot passes. Our own rules cannot undo that. */
 export async function foreignDrops(): Promise<string[]> {
-  return (await nftJson(['list chains'])).flatMap((document) =>
-    chainList
-      .parse(document)
-      .nftables.flatMap(({ chain }) =>
-        chain?.policy === 'drop' &&
-        (chain.hook === 'forward' || chain.hook === 'input') &&
-        ['ip', 'ip6', 'inet'].includes(chain.family) &&
-        !/^sylph\d*$/.test(chain.table)
-          ? [`chain ${chain.name} of table ${chain.family} ${chain.table}`]
-          : [],
-      ),
+  const { nftables } = chainList.parse(await nftJson(['list', 'chains']));
+  return nftables.flatMap(({ chain }) =>
+    chain?.policy === 'drop' &&
+    (chain.hook === 'forward' || chain.hook === 'input') &&
+    ['ip', 'ip6', 'inet'].includes(chain.family) &&
+    !/^sylph\d*$/.test(chain.table)
+      ? [`chain ${chain.name} of table ${chain.family} ${chain.table}`]
+      : [],
   );
 }
 

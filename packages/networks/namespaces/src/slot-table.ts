@@ -94,9 +94,9 @@ ${families(
   }
   chain input {
     type filter hook input priority filter; policy drop;
-    iifname "spr-tap" icmp type echo-request limit rate 100/second accept
+    iifname "spr-tap" icmp type echo-request limit rate 100/second burst 200 packets accept
     iifname "spr-tap" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-    iifname "spr-tap" icmpv6 type echo-request limit rate 100/second accept
+    iifname "spr-tap" icmpv6 type echo-request limit rate 100/second burst 200 packets accept
     iifname "spr-tap" goto denied
   }
   chain forward {
@@ -137,7 +137,7 @@ ${families(
   }
   chain refuse {
     meta l4proto tcp reject with tcp reset
-    iifname "spr-tap" limit rate 200/second reject with icmpx type admin-prohibited
+    iifname "spr-tap" limit rate 200/second burst 400 packets reject with icmpx type admin-prohibited
     drop
   }
 }

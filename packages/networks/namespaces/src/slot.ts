@@ -12,10 +12,14 @@ export const uplinkDevice = 'spr-up';
 /** Hardware address of the gateway: the one guests of user-mode networking know, so that a guest's neighbour table stays right when the host changes its mode. */
 const gatewayMac = '52:55:0a:00:00:02';
 
-/** Of the slot's own network stack. Without loose pick-up a connection that this slot never saw begin is none: it is reset at once instead of hanging. */
+/**
+ * Of the slot's own network stack. What tells a guest that something is out of reach is limited by the slot's table; the kernel's own limit, one a second, would have its programs wait for nothing. Without loose pick-up a connection that this slot never saw begin is none: it is reset at once instead of hanging.
+ */
 const slotSettings = {
   'net/ipv4/ip_forward': 1,
   'net/ipv6/conf/all/forwarding': 1,
+  'net/ipv4/icmp_ratelimit': 0,
+  'net/ipv6/icmp/ratelimit': 0,
   'net/netfilter/nf_conntrack_tcp_loose': 0,
   'net/netfilter/nf_conntrack_tcp_be_liberal': 1,
 };

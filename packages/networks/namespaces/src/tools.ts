@@ -51,13 +51,9 @@ export async function nft(rules: string, namespace?: string): Promise<void> {
   await inNamespace(namespace, 'nft', ['-f', '-'], rules);
 }
 
-/** Answers of `nft` to commands that list, one document each; others among them are carried out after. */
-export async function nftJson(commands: readonly string[], namespace?: string): Promise<unknown[]> {
-  const output = await inNamespace(namespace, 'nft', ['-j', commands.join('; ')]);
-  return output
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line): unknown => JSON.parse(line));
+/** Answer of `nft` to a command that lists. */
+export async function nftJson(command: readonly string[], namespace?: string): Promise<unknown> {
+  return JSON.parse(await inNamespace(namespace, 'nft', ['-j', ...command]));
 }
 
 function inNamespace(
