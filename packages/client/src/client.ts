@@ -11,6 +11,7 @@ import { isObject } from './json.ts';
 import { Jobs } from './jobs.ts';
 import { Links } from './links.ts';
 import { resolveOptions, type ClientOptions } from './options.ts';
+import { Policies } from './policies.ts';
 import { PortConnection, type PortTarget } from './ports/connection.ts';
 import { watchPorts, type PortChange } from './ports/watch.ts';
 import { Services } from './services.ts';
@@ -33,6 +34,7 @@ export class SylphClient {
   readonly sessions: Sessions;
   readonly jobs: Jobs;
   readonly services: Services;
+  readonly policies: Policies;
   readonly links: Links;
   readonly domains: Domains;
   readonly #http: Http;
@@ -44,6 +46,7 @@ export class SylphClient {
     this.sessions = new Sessions(this.#http);
     this.jobs = new Jobs(this.#http);
     this.services = new Services(this.#http);
+    this.policies = new Policies(this.#http);
     this.links = new Links(this.#http);
     this.domains = new Domains(this.#http);
   }

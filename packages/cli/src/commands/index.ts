@@ -11,6 +11,7 @@ import { check, fork, recover, restart, start, suspend, upgrade } from './lifecy
 import { jobs } from './jobs.ts';
 import { login, logout } from './login.ts';
 import { auth, org } from './org.ts';
+import { policy } from './policy.ts';
 import { proxy } from './proxy.ts';
 import { service } from './services.ts';
 import { attach, sessions } from './sessions.ts';
@@ -23,6 +24,7 @@ export const groups: readonly { title: string; commands: readonly AnyCommand[] }
   { title: 'Sprites:', commands: [create, list, info, config, use, destroy] },
   { title: 'Running things:', commands: [exec, console, sessions, attach, proxy, jobs, service] },
   { title: 'URLs:', commands: [url, links, domains] },
+  { title: 'Network:', commands: [policy] },
   { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },
