@@ -7,8 +7,6 @@ import { findTarget, revivePort, webService } from './targets.ts';
 
 /** A choice is looked at again when it is so old, beside the requests: a service with an HTTP port may have been added. */
 const recheckMs = 10_000;
-/** A search that found nothing is not repeated for so long. */
-const missMs = 1_000;
 /** Ports of a sprite with connections that are kept. */
 const maxPools = 64;
 
@@ -47,7 +45,6 @@ export class AwakeSprite {
   #checkedAt = performance.now();
   /** Searches under way, by port; `null`: where the URL leads. */
   readonly #searches = new Map<number | null, Promise<Target>>();
-  readonly #misses = new Map<number | null, { at: number; failure: EdgeFailure }>();
 
   constructor(channel: GuestChannel, spriteId: string, limits: EdgeLimits, last: LastTargets) {
     this.#channel = channel;
@@ -102,8 +99,6 @@ export class AwakeSprite {
 
   /** Joins a search under way; who leaves does not end it for the others. */
   async #search(port: number | null, signal: AbortSignal): Promise<Target> {
-    const miss = this.#misses.get(port);
-    if (miss !== undefined && performance.now() - miss.at < missMs) throw miss.failure;
     let search = this.#searches.get(port);
     if (search === undefined) {
       search = this.#find(port).finally(() => this.#searches.delete(port));
@@ -130,10 +125,6 @@ export class AwakeSprite {
       return found;
     } catch (error) {
       if (port === null) this.#choose(undefined);
-      if (error instanceof EdgeFailure) {
-        if (this.#misses.size >= maxPools) this.#misses.clear();
-        this.#misses.set(port, { at: performance.now(), failure: error });
-      }
       throw error;
     }
   }

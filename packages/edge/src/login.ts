@@ -87,7 +87,7 @@ export class Login {
   }
 
   /** Back at the sprite. */
-  enter({ request, client, path }: Visit, found: Found | undefined): Page {
+  enter({ request, client, host, path }: Visit, found: Found | undefined): Page {
     const code = new URL(path, 'http://sprite').searchParams.get('code') ?? '';
     const back = this.#signer.read('back', code);
     const secure = client.scheme === 'https';
@@ -102,7 +102,8 @@ export class Login {
         hint: 'Open the URL of the sprite again.',
       });
     const ticket = this.#signer.sign({ kind: 'token', sprite: back.sprite, id: back.id, until: Date.now() + loginMs });
-    return redirect(back.to, [
+    // A whole URL: a path of two slashes would name another host.
+    return redirect(`${client.scheme}://${host}${back.to}`, [
       setCookie('sylph-edge', ticket, { secure, maxAgeS: loginMs / 1000 }),
       setCookie('sylph-edge-login', '', { secure, maxAgeS: 0 }),
     ]);
