@@ -78,19 +78,24 @@ export class SqlitePolicies implements PolicyRepository {
             )
             .execute();
         }
-        const oldest = await trx
+        const excess = await trx
           .selectFrom('denials')
-          .select('lastAt')
+          .select(['kind', 'target', 'port', 'protocol', 'reason'])
           .where('spriteId', '=', spriteId)
           .orderBy('lastAt', 'desc')
+          .orderBy('target')
+          .limit(-1)
           .offset(keep)
-          .limit(1)
-          .executeTakeFirst();
-        if (oldest !== undefined)
+          .execute();
+        for (const { kind, target, port, protocol, reason } of excess)
           await trx
             .deleteFrom('denials')
             .where('spriteId', '=', spriteId)
-            .where('lastAt', '<=', oldest.lastAt)
+            .where('kind', '=', kind)
+            .where('target', '=', target)
+            .where('port', '=', port)
+            .where('protocol', '=', protocol)
+            .where('reason', '=', reason)
             .execute();
       }),
     );

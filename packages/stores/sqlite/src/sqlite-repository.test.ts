@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import type { Repository } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
+import { networkSuite } from './network-suite.ts';
 import { insertSprite, plainSprite, repositorySuite } from './repository-suite.ts';
 import { openSqliteRepository } from './sqlite-repository.ts';
 
@@ -27,7 +28,8 @@ class TempDir implements AsyncDisposable {
   }
 }
 
-repositorySuite('sqlite', async () => {
+/** An empty database that goes when it is disposed of. */
+async function openEmpty(): Promise<Repository> {
   const dir = await TempDir.make();
   const repository = openSqliteRepository(join(dir.path, 'sylph.db'));
   const dispose = repository[Symbol.asyncDispose].bind(repository);
@@ -36,7 +38,10 @@ repositorySuite('sqlite', async () => {
     await dir[Symbol.asyncDispose]();
   };
   return repository;
-});
+}
+
+repositorySuite('sqlite', openEmpty);
+networkSuite('sqlite', openEmpty);
 
 describe('sqlite', () => {
   it('keeps everything across opening again, readable by the owner only', async () => {
