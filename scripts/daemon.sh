@@ -5,7 +5,7 @@ url=http://$listen
 log=$data/sylphd.log
 pid_file=$data/sylphd.pid
 
-sylphd() { "$node" packages/daemon/src/main.ts "$@"; }
+sylphd() { bin/sylphd "$@"; }
 sylph() { "$node" packages/cli/src/main.ts "$@"; }
 
 # daemon_pid: the pid of the daemon that up.sh started, empty when it does not run. A pid alone may be anybody's by now.
@@ -13,7 +13,7 @@ daemon_pid() {
   local pid
   pid=$(cat "$pid_file" 2>/dev/null) || return 0
   case $pid in '' | *[!0-9]*) return 0 ;; esac
-  { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF 'packages/daemon/src/main.ts' && echo "$pid"
+  { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF "$(pwd -P)/packages/daemon/src/main.ts" && echo "$pid"
   return 0
 }
 

@@ -13,9 +13,9 @@ build_image() { sylphd image build minimal --data-dir "$data"; }
 
 # In a session of its own, so that it outlives the terminal.
 start_daemon() {
-  setsid "$node" packages/daemon/src/main.ts serve --data-dir "$data" --listen "$listen" >>"$log" 2>&1 </dev/null &
+  setsid bin/sylphd serve --data-dir "$data" --listen "$listen" >>"$log" 2>&1 </dev/null &
   echo $! >"$pid_file"
-  # Until setsid and node have become the daemon, the pid belongs to a shell.
+  # Until setsid and the launcher have become the daemon, the pid belongs to a shell.
   for _ in $(seq 50); do
     [ -z "$(daemon_pid)" ] || return 0
     sleep 0.1

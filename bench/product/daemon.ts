@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { shell } from '../floor/shell.ts';
 
-const program = path.resolve(import.meta.dirname, '../../packages/daemon/src/main.ts');
+const program = path.resolve(import.meta.dirname, '../../bin/sylphd');
 /** Building an image that this machine has not got yet takes minutes. */
 const imageDeadlineMs = 20 * 60_000;
 /** The start probes the accelerator and boots a first VM. */
@@ -30,10 +30,9 @@ export class BenchDaemon implements AsyncDisposable {
   /** Resolves when it is ready. */
   static async start(dataDir: string): Promise<BenchDaemon> {
     const sylphd = (...args: string[]): Promise<string> =>
-      shell(process.execPath, [program, ...args, '--data-dir', dataDir], { timeoutMs: imageDeadlineMs });
+      shell(program, [...args, '--data-dir', dataDir], { timeoutMs: imageDeadlineMs });
     await sylphd('image', 'build', 'minimal');
     const args = [
-      program,
       'serve',
       '--data-dir',
       dataDir,
@@ -43,8 +42,12 @@ export class BenchDaemon implements AsyncDisposable {
       '0',
       '--creations-per-minute',
       '0',
+      '--edge-listen',
+      'none',
+      '--ssh-listen',
+      'none',
     ];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     try {
       const url = await readyUrl(child);
       return new BenchDaemon(url, (await sylphd('token', 'create')).trim(), dataDir, child);

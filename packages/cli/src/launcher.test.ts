@@ -30,6 +30,12 @@ test("the launcher works from anywhere, also through links, and with the project
   }
 });
 
+test("the daemon's launcher works through links too", async () => {
+  await symlink(fileURLToPath(new URL('../../../bin/sylphd', import.meta.url)), join(dir, 'sylphd'));
+  const { stdout } = await run(join(dir, 'sylphd'), ['--version'], { cwd: '/', env: { PATH: '/usr/bin:/bin' } });
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
 test('a home directory in which nothing can be made holds nothing up', async () => {
   const env = { PATH: '/usr/bin:/bin', HOME: '/proc/x' };
   for (const [file, ...words] of [[launcher], [process.execPath, mainFile]] as const) {
