@@ -7,6 +7,7 @@ import type {
   GuestFiles,
   GuestHello,
   GuestServices,
+  GuestSockets,
   ProcessStream,
 } from '@sylph/engine';
 import {
@@ -31,6 +32,7 @@ import { agentFailed, refused, textOf } from './failure.ts';
 import { connectThrough } from './guest-connection.ts';
 import { HttpGuestCalls } from './guest-calls.ts';
 import { HttpGuestServices } from './guest-services.ts';
+import { HttpGuestSockets } from './guest-sockets.ts';
 import { readHello } from './hello.ts';
 import { HttpGuestFiles } from './files/guest-files.ts';
 import { parseJson, request } from './json-request.ts';
@@ -53,6 +55,7 @@ export class PortsChannel implements GuestChannel {
   readonly broken: Promise<string>;
   readonly files: GuestFiles = new HttpGuestFiles(() => this.#usableSession());
   readonly calls: GuestCalls = new HttpGuestCalls(() => this.#usableSession());
+  readonly sockets: GuestSockets = new HttpGuestSockets(() => this.#usableSession());
   readonly services: GuestServices = new HttpGuestServices(() => this.#usableSession());
   #hello: GuestHello;
   readonly #control: ControlPort;

@@ -18,16 +18,24 @@ export async function connectThrough(
 ): Promise<GuestConnection> {
   signal.throwIfAborted();
   const authority = hostAndPort(host, port);
-  const stream = connectStream(session, authority);
+  return connectionOver(connectStream(session, authority), authority, signal);
+}
+
+/** The connection that a duplex stream, just opened, carries; rejects as `GuestChannel.dial`. `to`: what it goes to, as far as is known. */
+export async function connectionOver(
+  stream: http2.ClientHttp2Stream,
+  to: string,
+  signal: AbortSignal,
+): Promise<GuestConnection> {
   const cancel = (): void => stream.close(http2.constants.NGHTTP2_CANCEL);
   signal.addEventListener('abort', cancel, { once: true });
   try {
-    const headers = await responseOf(stream, `while connecting to ${authority}`);
+    const headers = await responseOf(stream, `while connecting to ${to}`);
     const status = headers[':status'] ?? 0;
-    if (status !== 200) throw await refusalOf(stream, status, authority);
+    if (status !== 200) throw await refusalOf(stream, status, to);
     const target = headers['x-target'];
     return {
-      target: cleanText(typeof target === 'string' ? target : authority, maxTargetLength),
+      target: cleanText(typeof target === 'string' ? target : to, maxTargetLength),
       stream,
       get reset() {
         return stream.rstCode === http2.constants.NGHTTP2_INTERNAL_ERROR;
@@ -52,7 +60,8 @@ function connectStream(session: http2.ClientHttp2Session, authority: string): ht
   }
 }
 
-async function refusalOf(stream: http2.ClientHttp2Stream, status: number, authority: string): Promise<Error> {
+/** Why the agent made no connection, or does not listen. */
+export async function refusalOf(stream: http2.ClientHttp2Stream, status: number, authority: string): Promise<Error> {
   stream.end();
   const chunks: Buffer[] = [];
   let bytes = 0;

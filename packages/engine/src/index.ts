@@ -1,4 +1,5 @@
 export * from './interfaces/guest-channel.ts';
+export * from './interfaces/guest-sockets.ts';
 export * from './interfaces/guest-calls.ts';
 export * from './interfaces/guest-files.ts';
 export * from './interfaces/guest-services.ts';

@@ -9,6 +9,7 @@ export * from './guest/frames.ts';
 export * from './guest/calls.ts';
 export * from './guest/files.ts';
 export * from './guest/ports.ts';
+export * from './guest/sockets.ts';
 export * from './guest/services.ts';
 export * from './api/sprite.ts';
 export * from './api/checkpoint.ts';

@@ -1,4 +1,4 @@
-import type { SpriteLease } from '@sylph/engine';
+import type { ChannelCount } from './channel-count.ts';
 import type { ConnectionWriter } from './channel-writer.ts';
 import type { SshDeps, SshLog } from './deps.ts';
 import type { SpriteLink } from './sprite-link.ts';
@@ -19,6 +19,6 @@ export interface ConnectionParts {
   environment: Record<string, string>;
   /** Open channels with a person or a program behind. */
   tellers: Set<Teller>;
-  /** Variables that lead programs to the client's key agent; none when it cannot be. */
-  agentSocket(lease: SpriteLease): Promise<Record<string, string>>;
+  /** Its channels, of all kinds. */
+  channels: ChannelCount;
 }

@@ -1,9 +1,13 @@
 import type { Socket } from 'node:net';
 import type { AuthContext, Connection, Session as SshSession } from 'ssh2';
+import { AgentForward } from './agent-forward.ts';
 import { Authenticator, type Entry } from './auth.ts';
+import { ChannelCount } from './channel-count.ts';
 import { ConnectionWriter } from './channel-writer.ts';
 import type { ConnectionParts, Teller } from './connection-parts.ts';
 import type { SshDeps, SshLog } from './deps.ts';
+import { serveForwardsIn } from './forward-in.ts';
+import { RemoteForwards } from './remote-forwards.ts';
 import { SessionChannel } from './session-channel.ts';
 import { SpriteLink } from './sprite-link.ts';
 import type { TokenFailures } from './token-failures.ts';
@@ -79,7 +83,7 @@ export class ClientConnection {
       log: this.#log,
       environment: connectionVariables(this.#socket),
       tellers: this.#tellers,
-      agentSocket: async () => ({}),
+      channels: new ChannelCount(this.#deps.limits.maxChannels),
     };
     this.#serve(parts);
     this.#log.info({ org: org.slug, sprite: sprite.name, by: credential.kind, id: credential.id }, 'entered by SSH');
@@ -87,37 +91,20 @@ export class ClientConnection {
   }
 
   #serve(parts: ConnectionParts): void {
-    const channels = new ChannelCount(this.#deps.limits.maxChannels);
+    const { channels } = parts;
+    const agent = new AgentForward(this.#client, parts);
     this.#client.on('session', (accept, reject) => {
       if (!channels.take()) return void reject();
       const session: SshSession = accept();
       session.once('close', () => channels.release());
-      void new SessionChannel(session, parts);
+      void new SessionChannel(session, parts, agent);
     });
+    serveForwardsIn(this.#client, parts);
+    void new RemoteForwards(this.#client, parts, this.#deps.limits);
   }
 
   #over(): void {
     this.#link?.[Symbol.dispose]();
-  }
-}
-
-/** Channels of a connection against their limit. */
-class ChannelCount {
-  readonly #max: number;
-  #open = 0;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  take(): boolean {
-    if (this.#open >= this.#max) return false;
-    this.#open += 1;
-    return true;
-  }
-
-  release(): void {
-    this.#open -= 1;
   }
 }
 

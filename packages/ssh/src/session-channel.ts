@@ -3,6 +3,7 @@ import { signalName, SylphError } from '@sylph/model';
 import type { ServerChannel, Session as SshSession } from 'ssh2';
 import { ChannelWriter } from './channel-writer.ts';
 import { sessionRequest, takeVariable, type Wanted, type Wishes } from './command.ts';
+import type { AgentForward } from './agent-forward.ts';
 import type { ConnectionParts } from './connection-parts.ts';
 import { exitOf } from './exit.ts';
 
@@ -17,6 +18,7 @@ const failedStatus = 255;
 /** A `session` channel: at first what the client wishes for, then one shell, command or file server. */
 export class SessionChannel {
   readonly #parts: ConnectionParts;
+  readonly #agent: AgentForward;
   readonly #wishes: Wishes = { env: {}, tty: null };
   /** Fires when the channel is closed, or its connection. */
   readonly #gone = new AbortController();
@@ -24,8 +26,9 @@ export class SessionChannel {
   #wantsAgent = false;
   #writer: ChannelWriter | undefined;
 
-  constructor(session: SshSession, parts: ConnectionParts) {
+  constructor(session: SshSession, parts: ConnectionParts, agent: AgentForward) {
     this.#parts = parts;
+    this.#agent = agent;
     this.#listen(session);
   }
 
@@ -104,7 +107,7 @@ export class SessionChannel {
   async #start(wanted: Wanted): Promise<Session> {
     const { link, deps, environment } = this.#parts;
     using lease = await link.use();
-    const more = { ...environment, ...(this.#wantsAgent ? await this.#parts.agentSocket(lease) : {}) };
+    const more = { ...environment, ...(this.#wantsAgent ? await this.#agent.variables() : {}) };
     return await lease.sessions.start(sessionRequest(wanted, this.#wishes, { view: lease.view, more, deps }));
   }
 

@@ -12,6 +12,8 @@ export class SpriteLink implements Disposable {
   readonly #log: SshLog;
   readonly #over = new AbortController();
   #held: SpriteLease | undefined;
+  /** Those who wait for another channel to the guest. */
+  readonly #waiting = new Set<() => void>();
   #toldAtMs = -Infinity;
   #wokenAtMs = -Infinity;
 
@@ -62,6 +64,16 @@ export class SpriteLink implements Disposable {
     );
   }
 
+  /** Resolves when the sprite has another VM than now, reached over another channel, or `signal` fires. */
+  async nextChannel(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+    this.#waiting.delete(resolve);
+  }
+
   [Symbol.dispose](): void {
     this.#over.abort();
     this.#held?.[Symbol.dispose]();
@@ -71,6 +83,7 @@ export class SpriteLink implements Disposable {
   #hold(lease: SpriteLease): void {
     const before = this.#held;
     this.#held = lease;
+    if (before !== undefined && before.channel !== lease.channel) for (const resolve of this.#waiting) resolve();
     before?.[Symbol.dispose]();
     if (this.#over.signal.aborted) lease[Symbol.dispose]();
   }

@@ -12,6 +12,7 @@ import type {
 import type { GuestCalls } from './guest-calls.ts';
 import type { GuestServices } from './guest-services.ts';
 import type { GuestFiles } from './guest-files.ts';
+import type { GuestSockets } from './guest-sockets.ts';
 
 /** What the agent says of itself. Texts are cleaned and cut. */
 export interface GuestHello {
@@ -50,6 +51,7 @@ export interface GuestChannel extends AsyncDisposable {
   readonly files: GuestFiles;
   readonly services: GuestServices;
   readonly calls: GuestCalls;
+  readonly sockets: GuestSockets;
   /** Tells the guest of its start and opens the data session. Until it resolves nothing else may be called. */
   resume(event: ResumeEvent, options: { deadlineMs: number }): Promise<void>;
   /** Opens the data session to a guest that runs on since before this daemon. */

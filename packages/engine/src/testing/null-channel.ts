@@ -10,8 +10,10 @@ import type {
 import type { GuestFiles } from '../interfaces/guest-files.ts';
 import type { GuestCalls } from '../interfaces/guest-calls.ts';
 import type { GuestServices } from '../interfaces/guest-services.ts';
+import type { GuestSockets } from '../interfaces/guest-sockets.ts';
 import { guarded, type Gate } from './gate.ts';
 import type { Machine, Machines } from './null-driver.ts';
+import { nullFiles } from './null-files.ts';
 
 /** {@link ChannelFactory} to the null driver's machines. */
 export class NullChannels implements ChannelFactory {
@@ -54,12 +56,13 @@ export class NullChannel implements GuestChannel {
   readonly machine: Machine;
   readonly hello: GuestHello = { version: 1, agent: 'null 1', kernel: 'null', bootId: 'null' };
   readonly broken: Promise<string>;
-  /** Such a guest has no files. */
-  readonly files: GuestFiles = undefined as never;
-  /** Nor services. */
+  readonly files: GuestFiles;
+  /** Such a guest has no services. */
   readonly services: GuestServices = undefined as never;
   /** And its programs ask nothing. */
   readonly calls: GuestCalls = undefined as never;
+  /** Nor sockets. */
+  readonly sockets: GuestSockets = undefined as never;
   /** What the guest was told at its start. */
   resumed: ResumeEvent | undefined;
   readonly #open: Set<NullChannel>;
@@ -68,6 +71,7 @@ export class NullChannel implements GuestChannel {
 
   constructor(machine: Machine, open: Set<NullChannel>) {
     this.machine = machine;
+    this.files = nullFiles(machine.files);
     this.#open = open;
     const { promise, resolve } = Promise.withResolvers<string>();
     this.broken = promise;

@@ -227,9 +227,10 @@ export class ScriptedGuest {
       broken,
       // Sessions have nothing to do with files.
       files: undefined as never,
-      // Nor with services and calls.
+      // Nor with services, calls and sockets.
       services: undefined as never,
       calls: undefined as never,
+      sockets: undefined as never,
       resume: nothing,
       open: nothing,
       quiesce: nothing,
