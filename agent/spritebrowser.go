@@ -26,7 +26,7 @@ func spriteBrowser(args []string, terminal string, out, trouble io.Writer) int {
 		fmt.Fprintln(trouble, "sprite-browser:", err)
 		return 2
 	}
-	text := "Open this address: " + address
+	text := "Open this address: " + inSequence(address)
 	if tty, err := os.OpenFile(terminal, os.O_WRONLY, 0); err == nil {
 		defer tty.Close()
 		// The terminal may be in raw mode, where a line feed alone does not begin a line.
@@ -40,8 +40,16 @@ func spriteBrowser(args []string, terminal string, out, trouble io.Writer) int {
 	return 0
 }
 
-// browserSequence is ESC ] 9999;browser-open;<url>[;ports] ESC \. What would end or part it is written as in addresses.
+// browserSequence is ESC ] 9999;browser-open;<url>[;ports] ESC \.
 func browserSequence(address, ports string) string {
+	if ports != "" {
+		ports = ";" + ports
+	}
+	return "\x1b]9999;browser-open;" + inSequence(address) + ports + "\x1b\\"
+}
+
+// inSequence is an address with what would end or part the sequence written as in addresses. The command line knows the text behind the sequence by it, and leaves it out.
+func inSequence(address string) string {
 	escaped := strings.Builder{}
 	for _, c := range []byte(address) {
 		if c <= ' ' || c >= 0x7f || c == ';' {
@@ -50,10 +58,7 @@ func browserSequence(address, ports string) string {
 			escaped.WriteByte(c)
 		}
 	}
-	if ports != "" {
-		ports = ";" + ports
-	}
-	return "\x1b]9999;browser-open;" + escaped.String() + ports + "\x1b\\"
+	return escaped.String()
 }
 
 // browserArguments checks an address and the ports that may follow it. No control character gets to the terminal, in errors neither.

@@ -17,7 +17,7 @@ func TestBrowserTellsTheTerminalAndThePerson(t *testing.T) {
 	}{
 		{[]string{"https://example.org/a?b=c#d"}, "\x1b]9999;browser-open;https://example.org/a?b=c#d\x1b\\Open this address: https://example.org/a?b=c#d\r\n"},
 		{[]string{"http://localhost:8080", "8080,9000"}, "\x1b]9999;browser-open;http://localhost:8080;8080,9000\x1b\\Open this address: http://localhost:8080\r\n"},
-		{[]string{"https://e.org/a;b ü"}, "\x1b]9999;browser-open;https://e.org/a%3Bb%20%C3%BC\x1b\\Open this address: https://e.org/a;b ü\r\n"},
+		{[]string{"https://e.org/a;b ü"}, "\x1b]9999;browser-open;https://e.org/a%3Bb%20%C3%BC\x1b\\Open this address: https://e.org/a%3Bb%20%C3%BC\r\n"},
 	} {
 		terminal := filepath.Join(t.TempDir(), "tty")
 		must(t, os.WriteFile(terminal, nil, 0o600))

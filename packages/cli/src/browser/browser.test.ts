@@ -48,6 +48,12 @@ test('an address is shown on a line of its own and not opened, even when the com
   assert.deepEqual(await openedLines(0), []);
 });
 
+test('an address that the program shows too is shown once', async () => {
+  await using pty = terminal(`${request('http://localhost:1/')} printf 'Open this address: http://localhost:1/\\r\\n'`);
+  await pty.ended;
+  assert.equal(pty.output, '\r\nsylph: the sprite asks to open http://localhost:1/\r\n');
+});
+
 test('is opened when the person wants it, one at a time', async () => {
   const script = `${request('http://x.test/1')}${request('http://x.test/2')} sleep 1`;
   await using pty = terminal(script, '--open-browser');

@@ -56,6 +56,28 @@ test('finds every request and passes every other byte, whatever the pieces', () 
   );
 });
 
+test('takes out the line that says the same, whatever the pieces, and no other', () => {
+  const pieces = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 });
+  const line = 'Open this address: http://x/a%20b\r\n';
+  const cooked = line.replace('\r', '\r\r');
+  const asks = request('http://x/a%20b;80');
+  fc.assert(
+    fc.property(pieces, fc.boolean(), (lengths, more) => {
+      const text = `before ${asks}${line}${more ? `${asks}${cooked}${line}after` : ''}`;
+      const { shown, found, end } = filtered(text, lengths);
+      assert.deepEqual([shown, end, found.length], [more ? `before ${line}after` : 'before ', '', more ? 2 : 1]);
+    }),
+  );
+  fc.assert(
+    fc.property(pieces, fc.nat(line.length - 1), (lengths, at) => {
+      const other = `${line.slice(0, at)}!`;
+      const { shown, end } = filtered(`${asks}${other}`, lengths);
+      assert.equal(shown + end, other);
+      assert.equal(filtered(`${asks}${line.slice(0, at)}`, lengths).end, line.slice(0, at));
+    }),
+  );
+});
+
 test('holds back no more than a request may have, and nothing at all of plain text', () => {
   fc.assert(
     fc.property(
