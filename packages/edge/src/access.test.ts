@@ -79,7 +79,7 @@ describe('a private sprite', () => {
     ]) {
       const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
       const answer = await edge.fetch(edge.host('one'), '/', { headers });
-      assert.deepEqual([answer.status, JSON.parse(answer.body).code], [401, 'unauthenticated'], authorization);
+      assert.deepEqual([answer.status, JSON.parse(answer.body).code], [401, 'unauthenticated'], String(authorization));
       assert.equal(answer.headers['www-authenticate'], 'Bearer realm="sylph"');
     }
     assert.equal(sprite.wakes, wakes, 'who may not enter wakes nothing');

@@ -55,8 +55,10 @@ export async function passAnswer(
   exchange.writes = answer;
   exchange.clientMovedAt = performance.now();
   let began = false;
+  const { socket: stream } = message;
   message.once('end', () => {
     began = true;
+    if (lastsUntilClose(message) && stream.destroyed && !stream.readableEnded) return cut(answer);
     addTrailers(answer, trailers(message.rawTrailers));
     answer.end();
   });
@@ -81,6 +83,11 @@ export async function passAnswer(
     if (!began) flushHead(answer);
   });
   await closed;
+}
+
+/** Whether an answer ends with its connection. Node takes every end for one, also when the connection broke. */
+function lastsUntilClose({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
 }
 
 /** Ends the connection of a client that still sends what nobody wants, once it has the answer. */

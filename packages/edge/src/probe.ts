@@ -4,7 +4,7 @@ import type { Target } from './guest-pool.ts';
 /** How an HTTP answer begins. */
 const httpMark = 'HTTP/';
 
-/** Whether what listens at a port answers a harmless request as an HTTP server would. */
+/** Whether what listens at a port answers a harmless request as an HTTP server would. Never rejects. */
 export async function speaksHttp(
   channel: GuestChannel,
   target: Target,
@@ -31,7 +31,6 @@ export async function speaksHttp(
     }
   } catch {
     // It refused, was silent, or broke off: it is no HTTP server. A channel that broke shows at the request itself.
-    signal.throwIfAborted();
     return false;
   }
 }

@@ -25,16 +25,14 @@ export async function findTarget(channel: GuestChannel, limits: EdgeLimits, sign
   if (await accepts(channel, { host: 'localhost', port: defaultPort }, signal))
     return { host: 'localhost', port: defaultPort };
   const ports = (await openPorts(channel, signal)).toSorted((a, b) => a.port - b.port).slice(0, maxProbed);
-  const speaking = await Promise.all(
-    ports.map((port) => speaksHttp(channel, { host: port.address, port: port.port }, limits.probeTimeoutMs, signal)),
+  const speaking = ports.map((port) =>
+    speaksHttp(channel, { host: port.address, port: port.port }, limits.probeTimeoutMs, signal),
   );
-  const found = ports.find((_, index) => speaking[index]);
-  if (found === undefined)
-    throw new EdgeFailure(
-      'no_http_server',
-      `nothing in the sprite serves HTTP: neither a service with an HTTP port nor port ${defaultPort} nor another`,
-    );
-  return { host: found.address, port: found.port };
+  for (const [index, { address: host, port }] of ports.entries()) if (await speaking[index]) return { host, port };
+  throw new EdgeFailure(
+    'no_http_server',
+    `nothing in the sprite serves HTTP: neither a service with an HTTP port nor port ${defaultPort} nor another`,
+  );
 }
 
 /** A port that refused: if a service is to serve it, it is started. Throws `no_http_server`. */

@@ -8,6 +8,8 @@ export function visitOf(
   request: ClientRequest,
   { domain, trusts }: { domain: string; trusts: (address: string) => boolean },
 ): Visit {
+  if (request.httpVersionMajor !== ('stream' in request ? 2 : 1))
+    throw bad('the version of HTTP is not the one that is spoken');
   const host = hostOf(request);
   const authority = parseAuthority(host);
   if (authority === undefined) throw bad('the Host header is no name or address');
