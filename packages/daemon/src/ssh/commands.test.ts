@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gather } from './testing/ssh-client.ts';
 import { SshWorld } from './testing/ssh-world.ts';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -57,13 +59,14 @@ describe('commands and shells of OpenSSH', { concurrency: 2 }, () => {
   });
 
   test('a terminal has its size and name, and follows the window', async () => {
-    // script(1) gives ssh a terminal to take the size from; a change of it is what ssh tells.
-    const line = `stty rows 30 cols 100; TERM=vt100 ssh ${world.options().join(' ')} -tt one@127.0.0.1 'stty size; echo $TERM; trap "stty size; exit 4" WINCH; echo ready; while :; do sleep 0.1; done' & sleep 1; while ! grep -q ready ${join(world.dir, 'typescript')}; do sleep 0.1; done; stty rows 31 cols 101; kill -WINCH $!; wait $!`;
-    const ended = await world.run('script', ['-qefc', line, join(world.dir, 'typescript')], {
-      env: { SHELL: '/bin/bash' },
-    });
-    assert.match(ended.stdout, /30 100\r\nvt100\r\nready\r\n31 101/);
-    assert.equal(ended.code, 4);
+    await using client = await world.client();
+    const command = 'stty size; echo $TERM; trap "stty size; exit 4" WINCH; echo ready; while :; do sleep 0.1; done';
+    const channel = await client.exec(command, { pty: { rows: 30, cols: 100, term: 'vt100' } });
+    const output = gather(channel);
+    await until(() => output.text().includes('ready'), 'the command');
+    channel.setWindow(31, 101, 0, 0);
+    assert.equal(await output.exit, 4);
+    assert.equal(output.text(), '30 100\r\nvt100\r\nready\r\n31 101\r\n');
   });
 
   test('a terminal takes what is typed, and the keys that mean something', async () => {
@@ -72,11 +75,9 @@ describe('commands and shells of OpenSSH', { concurrency: 2 }, () => {
     client.stdout.on('data', (chunk: Buffer) => output.push(chunk.toString()));
     client.stdin.write('hello\n');
     await until(() => output.join('').includes('hello\r\nhello'), 'an echo');
+    const closed = once(client, 'close');
     client.stdin.write('\u0003');
-    await sleep(100);
-    client.stdin.end();
-    const [code] = (await once(client, 'close')) as [number];
-    assert.notEqual(code, 0, 'an interrupt ends the command');
+    assert.deepEqual(await closed, [255, null], 'an interrupt ends the command');
   });
 
   test('variables about looks are passed on, others are not', async () => {
@@ -89,7 +90,6 @@ describe('commands and shells of OpenSSH', { concurrency: 2 }, () => {
   test('100 MB come and go whole, with keys exchanged anew meanwhile', async () => {
     const bytes = randomBytes(100_000_000);
     const file = join(world.dir, 'big');
-    const { writeFile, readFile } = await import('node:fs/promises');
     await writeFile(file, bytes);
     const options = ['RekeyLimit=16M'];
     const sent = await world.ssh(['sha256sum'], { input: bytes, options });
@@ -150,22 +150,25 @@ describe('commands and shells of OpenSSH', { concurrency: 2 }, () => {
   });
 
   test('a command that reads nothing and whose channel is closed is let go of, on a connection that stays', async () => {
-    const control = join(world.dir, 'control2');
-    const master = world.start(['-N'], { options: ['ControlMaster=yes', `ControlPath=${control}`] });
-    await until(
-      async () =>
-        (await world.run('ssh', [...world.options(`ControlPath=${control}`), '-O', 'check', 'one@127.0.0.1'])).code ===
-        0,
-      'a master',
-    );
-    const client = world.start(['sleep 5432'], { options: [`ControlPath=${control}`] });
-    client.stdin.on('error', () => {});
-    client.stdin.write(Buffer.alloc(8_000_000));
+    await using client = await world.client();
+    const channel = await client.exec('sleep 5432');
+    channel.write(Buffer.alloc(8_000_000));
     await until(async () => (await running()).some((line) => line.includes('sleep 5432')), 'the command');
-    client.kill('SIGKILL');
+    channel.close();
     await until(async () => !(await running()).some((line) => line.includes('sleep 5432')), 'its end');
-    master.kill();
-    await once(master, 'close');
+    const other = gather(await client.exec('echo still here'));
+    assert.equal(await other.exit, 0);
+    assert.equal(other.text(), 'still here\n');
+  });
+
+  test('signals a client sends reach the command', async () => {
+    await using client = await world.client();
+    const channel = await client.exec('trap "echo usr1; exit 7" USR1; echo ready; while :; do sleep 0.05; done');
+    const output = gather(channel);
+    await until(() => output.text().includes('ready'), 'the command');
+    channel.signal('USR1');
+    assert.equal(await output.exit, 7);
+    assert.equal(output.text(), 'ready\nusr1\n');
   });
 
   test('the server goes down with a word to those who are in', async () => {

@@ -8,9 +8,11 @@ import type { OrgRow, Repository } from '@sylph/engine';
 import { defaultSshLimits, openHostKey, parsePublicKey, SshServer, type SshLimits } from '@sylph/ssh';
 import { openSqliteRepository } from '@sylph/store-sqlite';
 import { pino } from 'pino';
+import type { ConnectConfig } from 'ssh2';
 import { AgentService } from '../../api/testing/agent-service.ts';
 import { createToken } from '../../auth/tokens.ts';
 import { sshDeps } from '../../wiring/ssh.ts';
+import { SshClient } from './ssh-client.ts';
 
 const run = promisify(execFile);
 /** Bounds every client; no test depends on how short it is. */
@@ -93,6 +95,12 @@ export class SshWorld implements AsyncDisposable {
       ...more,
     ];
     return ['-F', 'none', ...options.flatMap((option) => ['-o', option])];
+  }
+
+  /** A client in the manner of an app's, with the key. */
+  async client(options: Partial<ConnectConfig> = {}): Promise<SshClient> {
+    const privateKey = await readFile(join(this.dir, 'id'));
+    return SshClient.connect({ host: '127.0.0.1', port: this.server.port, username: 'one', privateKey, ...options });
   }
 
   /** The ssh command as rsync and git want it. */
