@@ -188,9 +188,19 @@ describe('the transport of the web', () => {
     });
   });
 
+  test('the platform’s own WebSocket carries the token, for commands and ports', async () => {
+    const bare = new SylphClient({ baseUrl: server.url, token: server.token, transport: webTransport() });
+    const session = await bare.exec('one', { cmd: ['echo', 'hello'] });
+    assert.equal(Buffer.concat((await gather(session.output)).map(({ bytes }) => bytes)).toString(), 'hello\n');
+    await using connection = await bare.dial('one', { port: Number(new URL(server.url).port) });
+    assert.equal(connection.halfClose, true);
+    const other = new SylphClient({ baseUrl: server.url, token: 'a/b/c/other', transport: webTransport() });
+    await assert.rejects(other.exec('one', { cmd: ['true'] }), { code: 'connection_failed' });
+  });
+
   test('what a browser does not tell is said so; signals and deadlines end attempts', async () => {
     const bare = new SylphClient({ baseUrl: server.url, token: server.token, transport: webTransport() });
-    await assert.rejects(bare.exec('one', { cmd: ['true'] }), { code: 'connection_failed' });
+    await assert.rejects(bare.exec('none', { cmd: ['true'] }), { code: 'connection_failed' });
     const reason = new Error('enough');
     await assert.rejects(client.exec('one', { cmd: ['true'], signal: AbortSignal.abort(reason) }), reason);
     server.faults.silent = true;

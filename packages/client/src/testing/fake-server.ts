@@ -307,7 +307,9 @@ export class FakeServer implements AsyncDisposable {
     const [, , , name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent);
     const id = rest[1];
     try {
-      if (request.headers.authorization !== `Bearer ${this.token}`)
+      const { authorization, 'sec-websocket-protocol': offers } = request.headers;
+      const offer = `sylph, bearer.${Buffer.from(this.token).toString('base64url')}`;
+      if (authorization !== `Bearer ${this.token}` && offers !== offer)
         throw new Refusal(401, 'unauthenticated', 'authentication failed');
       if (this.faults.refuseExec !== undefined)
         throw new Refusal(this.faults.refuseExec, 'not_ready', 'the server is starting');

@@ -14,8 +14,8 @@ const maxRefusalBytes = 64 * 1024;
 /** What a platform can do beyond what all browsers can. */
 export interface WebTransportOptions {
   /**
-   * Opens a WebSocket; default: the platform's, which takes no headers. A browser cannot send the token with a WebSocket at all: something in front of the server, on the page's own origin, has to add it.
-   * Other platforms have a way: `(url, headers) => new WebSocket(url, { headers })` in Node, Deno and Bun.
+   * Opens a WebSocket; default: the platform's, which takes no headers and offers the token as a subprotocol. Servers that know nothing of that want headers, which other platforms than browsers can send:
+   * `(url, headers) => new WebSocket(url, { headers })` in Node, Deno and Bun.
    */
   webSocket?: ((url: string, headers: Record<string, string>) => WebSocket) | undefined;
   /** Whether `fetch` sends streams over HTTP/1.1; default: no, as in browsers. */
@@ -27,12 +27,22 @@ export interface WebTransportOptions {
  * output then goes on where it was as soon as there is room.
  */
 export function webTransport(options: WebTransportOptions = {}): Transport {
-  const open = options.webSocket ?? ((url: string) => new WebSocket(url));
+  const open =
+    options.webSocket ??
+    ((url: string, headers: Record<string, string>) => new WebSocket(url, subprotocols(headers['authorization'])));
   return {
     streamsRequests: options.streamsRequests ?? false,
     connect: (request) => connect(request, open),
     postChunked,
   };
+}
+
+/** The token as the server takes it where there are no headers. */
+function subprotocols(authorization: string | undefined): string[] {
+  const [, token] = /^Bearer (.+)$/.exec(authorization ?? '') ?? [];
+  if (token === undefined) return [];
+  const base64 = btoa(Array.from(new TextEncoder().encode(token), (byte) => String.fromCharCode(byte)).join(''));
+  return ['sylph', `bearer.${base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`];
 }
 
 function connect(

@@ -2,6 +2,7 @@ import type { Repository } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import type { FastifyInstance } from 'fastify';
 import { authenticate, type Caller } from '../auth/tokens.ts';
+import { offeredToken } from './subprotocol.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -10,12 +11,14 @@ declare module 'fastify' {
   }
 }
 
-/** Asks every route of `app` for a bearer token. */
+/** Asks every route of `app` for a bearer token: a WebSocket's may be among its subprotocols. */
 export function requireToken(app: FastifyInstance, repository: Repository): void {
   // Fastify wants a first value; requests that reach a handler have a caller.
   app.decorateRequest('caller', null as unknown as Caller);
   app.addHook('onRequest', async (request) => {
-    const [, token] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
+    const { authorization } = request.headers;
+    const token =
+      authorization === undefined ? offeredToken(request.headers) : /^bearer +(\S+) *$/i.exec(authorization)?.[1];
     const caller = token === undefined ? undefined : await authenticate(repository, token);
     if (caller === undefined) {
       throw new SylphError('unauthenticated', 'authentication failed', {

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { SylphError } from '@sylph/model';
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { chosenProtocol } from './subprotocol.ts';
 
 type RouteConstraint = NonNullable<NonNullable<FastifyServerOptions['routerOptions']>['constraints']>[string];
 type RouteHandler = NonNullable<ReturnType<ReturnType<RouteConstraint['storage']>['get']>>;
@@ -51,6 +52,7 @@ export class WebSockets {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: options.maxMessageBytes,
+      handleProtocols: chosenProtocol,
     });
     this.#server.on('headers', (headers, request) => headers.push(...(this.#headers.get(request) ?? [])));
     app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>

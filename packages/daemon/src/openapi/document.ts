@@ -8,6 +8,9 @@ Every error has \`error\`, \`message\`, \`code\`, \`hint\` (what can be done nex
 
 Unknown fields of a body are refused with 400 and named, and nothing is done; only \`POST /v1/sprites\` ignores them, as existing clients demand. Unknown query parameters (such as \`bulk_load\`, \`detachable\` and \`cc\`), request headers and types of messages on a WebSocket are ignored: newer clients may say more. \`GET /v1/sprites/{name}/control\` is 404 on purpose: clients then use the endpoints below.`;
 
+const tokenDescription =
+  'A token of "sylphd token create". A WebSocket of a page, which can send no headers, offers it as a subprotocol instead: `new WebSocket(url, ["sylph", "bearer." + base64url(token)])`; the answer names `sylph`.';
+
 /** Makes the OpenAPI document from the routes registered after this call, and serves it as `GET /openapi.json`. */
 export function serveOpenApi(app: FastifyInstance, version: string): void {
   void app.register(swagger, {
@@ -15,7 +18,7 @@ export function serveOpenApi(app: FastifyInstance, version: string): void {
       openapi: '3.1.0',
       info: { title: 'Sylph', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
       components: {
-        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'A token of "sylphd token create"' } },
+        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: tokenDescription } },
       },
       security: [{ token: [] }],
     },
