@@ -33,7 +33,8 @@ function isHttp2(answer: ClientAnswer): answer is Http2ServerResponse {
   return 'stream' in answer;
 }
 
-function grouped(headers: RawHeaders): Record<string, string | string[]> {
+/** Headers as HTTP/2 wants them. */
+export function grouped(headers: RawHeaders): Record<string, string | string[]> {
   const out: Record<string, string | string[]> = {};
   for (let at = 0; at < headers.length; at += 2) {
     const name = (headers[at] as string).toLowerCase();

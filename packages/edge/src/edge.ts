@@ -18,7 +18,7 @@ import { sendPage, sendRawPage } from './sending.ts';
 import { Signer } from './signed.ts';
 import { SpriteGate } from './sprite-gate.ts';
 import { isAsk, answerAsk } from './tls-ask.ts';
-import { isWebSocketUpgrade } from './upgrade.ts';
+import { http1Client, http2Client, isWebSocketUpgrade, type SocketClient } from './upgrade.ts';
 import { visitOf } from './visitor.ts';
 
 /** Value of Strict-Transport-Security: a year. */
@@ -92,7 +92,10 @@ export class Edge {
     server.on('request', serve);
     server.on('checkContinue', serve);
     server.on('checkExpectation', serve);
-    server.on('upgrade', (request, socket, head) => void this.#serveUpgrade(request, socket, head));
+    server.on('upgrade', (request, socket, head) => {
+      const refuse = (page: Page): void => sendRawPage(socket, page, this.#hsts);
+      void this.#serveSocket(request, http1Client(socket, head, this.#hsts), refuse);
+    });
     server.on('connect', (_request, socket) => this.#refuseConnect(socket));
     server.on('clientError', (error, socket) => this.#refuseUnreadable(error, socket));
     return server;
@@ -103,12 +106,23 @@ export class Edge {
     const server = http2.createServer({
       maxHeaderListPairs: 256,
       // Streams beyond what one sprite serves at once would only wait.
-      settings: { maxConcurrentStreams: 128, maxHeaderListSize: limits.maxHeaderBytes, enablePush: false },
+      settings: {
+        maxConcurrentStreams: 128,
+        maxHeaderListSize: limits.maxHeaderBytes,
+        enablePush: false,
+        enableConnectProtocol: true,
+      },
       maxSessionMemory: 10,
     });
     const serve = (request: ClientRequest, answer: ClientAnswer): void => void this.#serve(request, answer);
     server.on('request', serve);
     server.on('checkContinue', serve);
+    server.on('connect', (request: http2.Http2ServerRequest, answer: http2.Http2ServerResponse) => {
+      const refuse = (page: Page): void => sendPage(answer, page, { head: false, hsts: this.#hsts });
+      if (request.headers[':protocol'] === 'websocket')
+        void this.#serveSocket(request, http2Client(answer.stream, this.#hsts), refuse);
+      else refuse(failurePage(new EdgeFailure('method_not_allowed', 'this is no forward proxy'), false));
+    });
     server.on('session', (session) => {
       this.#sessions.add(session);
       session.setTimeout(limits.keepAliveTimeoutMs, () => {
@@ -146,20 +160,21 @@ export class Edge {
     }
   }
 
-  /** As {@link #serve}, of a request for a WebSocket. */
-  async #serveUpgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  /** As {@link #serve}, of a request for a WebSocket. `refuse` sends a page instead. */
+  async #serveSocket(request: ClientRequest, client: SocketClient, refuse: (page: Page) => void): Promise<void> {
+    const { stream } = client;
     const left = new AbortController();
-    socket.once('close', () => left.abort(new Error('the client has left')));
-    socket.on('error', () => {
+    stream.once('close', () => left.abort(new Error('the client has left')));
+    stream.on('error', () => {
       // Its close follows.
     });
     try {
       const outcome = await this.#admit(request, left.signal);
-      if ('page' in outcome) sendRawPage(socket, outcome.page, this.#hsts);
-      else await this.#proxy.upgrade(outcome, socket, head);
+      if ('page' in outcome) refuse(outcome.page);
+      else await this.#proxy.upgrade(outcome, client);
     } catch (error) {
       if (left.signal.aborted) return;
-      sendRawPage(socket, failurePage(this.#failure(error, request), wantsPage(request)), this.#hsts);
+      refuse(failurePage(this.#failure(error, request), wantsPage(request)));
     }
   }
 

@@ -69,7 +69,10 @@ describe('requests', () => {
     await using edge = await EdgeFixture.open();
     const server = http.createServer();
     server.on('checkContinue', (request: http.IncomingMessage, response: http.ServerResponse) => {
-      if (request.url === '/no') return void response.writeHead(413, { connection: 'close' }).end('too much');
+      if (request.url === '/no') {
+        response.writeHead(413, { connection: 'close' }).end('too much');
+        return;
+      }
       response.writeContinue();
       request.resume();
       request.on('end', () => response.end('taken'));
@@ -121,7 +124,8 @@ describe('answers', () => {
         response.writeHead(200, { Trailer: 'X-Sum' });
         response.write('body');
         response.addTrailers({ 'X-Sum': '42' });
-        return void response.end();
+        response.end();
+        return;
       }
       response.writeHead(418, 'Short and Stout', [
         'X-One',
@@ -266,7 +270,9 @@ describe('WebSockets', () => {
     const server = http.createServer();
     const sockets = new WebSocketServer({ server, handleProtocols: () => 'chat' });
     sockets.on('connection', (socket, request) => {
-      socket.on('message', (data, isBinary) => socket.send(isBinary ? data : `${request.url} ${String(data)}`));
+      socket.on('message', (data, isBinary) =>
+        socket.send(isBinary ? data : `${request.url} ${(data as Buffer).toString()}`),
+      );
     });
     const sprite = await edge.sprite('one', () => {});
     sprite.ports.set(8080, await edge.listen(server));

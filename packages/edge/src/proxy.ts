@@ -1,5 +1,3 @@
-import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import type { GuestChannel, SpriteLease } from '@sylph/engine';
 import { AwakeSprite, LastTargets } from './awake-sprite.ts';
 import type { ResolvedEdgeDeps } from './deps.ts';
@@ -11,7 +9,7 @@ import { passAnswer, passBody, passInformation, stopReading } from './forward.ts
 import { answerOf, openGuestRequest, StaleConnection, type GuestAnswer } from './guest-request.ts';
 import { requestHeaders, type RequestFacts } from './heads.ts';
 import { Starts } from './starts.ts';
-import { carry, rawHead } from './upgrade.ts';
+import { carry, carryRefusal, upgradeHeaders, type SocketClient } from './upgrade.ts';
 import type { Visit } from './visit.ts';
 
 /** A request that may enter its sprite. */
@@ -78,24 +76,20 @@ export class Proxy implements Disposable {
   }
 
   /** Carries a WebSocket's handshake, and its bytes when the guest agrees; else the guest's answer. Rejects as {@link request}. */
-  async upgrade(passage: Passage, socket: Duplex, head: Buffer): Promise<void> {
-    using place = this.#enter(passage, () => socket.destroy());
+  async upgrade(passage: Passage, client: SocketClient): Promise<void> {
+    const { stream } = client;
+    using place = this.#enter(passage, () => stream.destroy());
+    const { exchange } = place;
     const outcome = await this.#send(passage, place, {
       body: undefined,
       unrepeatable: false,
       begin: (guest) => guest.end(),
       upgrade: true,
     });
-    const { message } = outcome;
-    if (outcome.kind === 'upgrade') {
-      socket.write(
-        rawHead(message, ['Connection', 'Upgrade', 'Upgrade', message.headers.upgrade ?? 'websocket'], passage.hsts),
-      );
-      await carry(socket, outcome.stream, { client: head, guest: outcome.head }, place.exchange);
-      return;
-    }
-    socket.write(rawHead(message, ['Connection', 'close'], passage.hsts));
-    await carryRefusal(message, socket, place.exchange);
+    const agreed = outcome.kind === 'upgrade';
+    client.answer(outcome.message, agreed);
+    if (agreed) await carry(stream, outcome.stream, { client: client.head, guest: outcome.head }, exchange);
+    else await carryRefusal(outcome.message, stream, exchange);
   }
 
   /** A place among the sprite's requests. Throws when there is none. */
@@ -164,10 +158,10 @@ export class Proxy implements Disposable {
       const sprite = this.#awakeSprite(lease);
       const way = await sprite.way(found.port, { unrepeatable: sending.unrepeatable, fresh, signal });
       const headers = requestHeaders(visit.request.rawHeaders, factsOf(passage, sending.body));
-      if (sending.upgrade === true) headers.push('Connection', 'Upgrade', 'Upgrade', 'websocket');
+      if (sending.upgrade === true) headers.push(...upgradeHeaders(visit.request));
       const guest = openGuestRequest(
         way,
-        { method: visit.request.method ?? 'GET', path: visit.path, headers },
+        { method: sending.upgrade === true ? 'GET' : (visit.request.method ?? 'GET'), path: visit.path, headers },
         limits.maxAnswerHeaderBytes,
       );
       const answer = answerOf(guest, { timeoutMs: limits.answerTimeoutMs, signal });
@@ -228,22 +222,4 @@ function bodyOf(request: Visit['request']): RequestFacts['body'] {
   if (headers['content-length'] !== undefined) return headers['content-length'];
   // HTTP/2 may leave the length open.
   return 'stream' in request && !request.stream.endAfterHeaders ? 'chunked' : undefined;
-}
-
-/** The answer of a guest that does not agree to an upgrade. */
-function carryRefusal(message: IncomingMessage, socket: Duplex, exchange: Exchange): Promise<void> {
-  exchange.writes = socket;
-  message.pipe(socket);
-  message.on('data', () => exchange.used());
-  message.on('error', () => {
-    // Its close follows.
-  });
-  message.once('close', () => !message.readableEnded && socket.destroy());
-  return new Promise((resolve) => {
-    socket.once('close', () => {
-      message.destroy();
-      resolve();
-    });
-    if (socket.destroyed) resolve();
-  });
 }

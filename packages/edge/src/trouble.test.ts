@@ -95,7 +95,10 @@ describe('a guest', () => {
       let served = 0;
       socket.on('data', () => {
         // The second request of a connection is never answered: the server has gone in that moment.
-        if (served++ > 0) return void socket.destroy();
+        if (served++ > 0) {
+          socket.destroy();
+          return;
+        }
         requests += 1;
         socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
       });
@@ -215,7 +218,10 @@ describe('clients', () => {
     await edge.sprite('one', (request, response) => {
       request.on('error', () => {});
       request.on('close', () => ended.push(String(request.url)));
-      if (request.url === '/body') return void request.resume();
+      if (request.url === '/body') {
+        request.resume();
+        return;
+      }
       const write = (): void => {
         while (response.write(block));
       };

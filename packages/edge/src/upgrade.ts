@@ -1,5 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { grouped } from './answer.ts';
+import type { ClientRequest } from './client.ts';
 import type { Exchange } from './exchange.ts';
 import { answerHeaders, type RawHeaders } from './heads.ts';
 
@@ -11,12 +15,61 @@ export function isWebSocketUpgrade({ headers, method }: IncomingMessage): boolea
   return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }
 
-/** The head of an answer as text, for the bare connection of an upgrade. */
-export function rawHead(message: IncomingMessage, extra: RawHeaders, hsts: string | undefined): string {
-  const headers = [...answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion }), ...extra];
-  const lines: string[] = [];
-  for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
-  return `HTTP/1.1 ${message.statusCode} ${message.statusMessage}\r\n${lines.join('\r\n')}\r\n\r\n`;
+/** The client of a WebSocket: its bare connection, or its stream of an HTTP/2 connection. */
+export interface SocketClient {
+  stream: Duplex;
+  /** What came with its request. */
+  head: Buffer;
+  /** Tells it the guest's answer: that it agrees, or, with a body to follow, that it does not. */
+  answer(message: IncomingMessage, agreed: boolean): void;
+}
+
+/** A client that asked by an upgrade of HTTP/1.1. */
+export function http1Client(stream: Duplex, head: Buffer, hsts: string | undefined): SocketClient {
+  const answer = (message: IncomingMessage, agreed: boolean): void => {
+    const connection = agreed ? ['Connection', 'Upgrade', 'Upgrade', 'websocket'] : ['Connection', 'close'];
+    const headers = [...answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion }), ...connection];
+    const lines: string[] = [];
+    for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
+    stream.write(`HTTP/1.1 ${message.statusCode} ${message.statusMessage}\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+  };
+  return { stream, head, answer };
+}
+
+/** A client that asked by an extended CONNECT of HTTP/2 (RFC 8441), where agreeing is 200. */
+export function http2Client(stream: ServerHttp2Stream, hsts: string | undefined): SocketClient {
+  const answer = (message: IncomingMessage, agreed: boolean): void => {
+    const headers = grouped(answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion }));
+    delete headers['sec-websocket-accept'];
+    stream.respond({ ':status': agreed ? 200 : (message.statusCode ?? 502), ...headers });
+  };
+  return { stream, head: Buffer.alloc(0), answer };
+}
+
+/** What a guest is asked for: a client of HTTP/2 has no key, since nothing there could mistake one request for another. */
+export function upgradeHeaders({ headers }: ClientRequest): RawHeaders {
+  const key =
+    headers['sec-websocket-key'] === undefined ? ['Sec-WebSocket-Key', randomBytes(16).toString('base64')] : [];
+  return ['Connection', 'Upgrade', 'Upgrade', 'websocket', ...key];
+}
+
+/** Carries the answer of a guest that does not agree. */
+export function carryRefusal(message: IncomingMessage, client: Duplex, exchange: Exchange): Promise<void> {
+  exchange.writes = client;
+  message.pipe(client);
+  message.on('data', () => exchange.used());
+  message.on('error', () => {
+    // Its close follows.
+  });
+  message.once('close', () => !message.readableEnded && client.destroy());
+  return new Promise((resolve) => {
+    const closed = (): void => {
+      message.destroy();
+      resolve();
+    };
+    client.once('close', closed);
+    if (client.destroyed) closed();
+  });
 }
 
 /** Carries bytes both ways until both sides have ended or one has broken off, which breaks the other off. What came with the heads goes first. */

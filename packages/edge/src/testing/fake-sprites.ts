@@ -77,7 +77,8 @@ class FakeChannel {
     start: async (name: string): Promise<AsyncIterable<ServiceEvent>> => {
       this.#sprite.onServiceStart(name);
       return (async function* () {
-        yield { type: 'complete', timestamp: 1 } as ServiceEvent;
+        const event: ServiceEvent = { type: 'complete', timestamp: 1 };
+        yield event;
       })();
     },
   };

@@ -61,7 +61,7 @@ export class EdgeFixture implements AsyncDisposable {
     const log: string[] = [];
     const note = (fields: object, message: string): void => {
       const { err } = fields as { err?: Error };
-      log.push(`${message} ${err?.stack ?? ''} ${String((err?.cause as Error | undefined)?.stack ?? '')}`);
+      log.push(`${message} ${err?.stack ?? ''} ${(err?.cause as Error | undefined)?.stack ?? ''}`);
     };
     const logger = { debug: note, info: note, warn: note, error: note, child: () => logger };
     let port = 0;
