@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -214,7 +215,7 @@ func (s *guestSockets) take(w http.ResponseWriter, r *http.Request, id string, o
 		reset(conn)
 		return
 	}
-	carry(w, r, conn)
+	carryPieces(w, r, conn)
 }
 
 // connectUnix connects to a Unix socket as a user.
@@ -239,7 +240,7 @@ func connectUnix(w http.ResponseWriter, r *http.Request, open *tunnels) {
 		writeError(w, statusOfSocket(bad), bad)
 		return
 	}
-	carry(w, r, conn)
+	carryPieces(w, r, conn)
 }
 
 // checkSocketPath refuses what is no file's path: abstract names would be those of the host's own programs where the agent is not in a VM.
@@ -275,4 +276,45 @@ func listenFailure(what string, err error) *failure {
 		}
 	}
 	return bad
+}
+
+// carryPieces passes bytes between a stream of the host and a connection, which it closes. Each direction ends by itself: what the program sends comes in pieces, `length u32be | bytes`, and its end
+// is an empty one, because Go's server cannot end an answer and go on reading.
+func carryPieces(w http.ResponseWriter, r *http.Request, conn guestConn) {
+	defer conn.Close()
+	w.WriteHeader(http.StatusOK)
+	answer := http.NewResponseController(w)
+	if answer.Flush() != nil {
+		return
+	}
+	stop := context.AfterFunc(r.Context(), func() { reset(conn) })
+	defer stop()
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		feedTunnel(conn, r.Body)
+	}()
+	buffer := make([]byte, 4+tunnelReadBytes)
+	for {
+		n, err := conn.Read(buffer[4:])
+		if n > 0 || err == io.EOF {
+			binary.BigEndian.PutUint32(buffer, uint32(n))
+			if _, err := w.Write(buffer[:4+n]); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			if answer.Flush() != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	select {
+	case <-fed:
+	case <-r.Context().Done():
+	}
 }

@@ -72,14 +72,18 @@ func TestSocketsListenAndHandConnectionsOver(t *testing.T) {
 			}
 			_, err = io.WriteString(program, "question")
 			must(t, err)
-			question := make([]byte, 8)
+			question := make([]byte, 4+8)
 			_, err = io.ReadFull(body, question)
+			must(t, err)
+			// An end of its input is no end of its connection.
+			must(t, program.(guestConn).CloseWrite())
+			_, err = io.ReadFull(body, question[:4])
 			must(t, err)
 			_, err = io.WriteString(input, "answer")
 			must(t, err)
 			must(t, input.Close())
 			answer, err := io.ReadAll(program)
-			if err != nil || string(answer) != "answer" || string(question) != "question" {
+			if err != nil || string(answer) != "answer" || string(question) != "\x00\x00\x00\x00question" {
 				t.Fatalf("%q %q %v", question, answer, err)
 			}
 			must(t, program.Close())
@@ -113,7 +117,7 @@ func TestSocketsConnectAndSayWhyNot(t *testing.T) {
 	_, err = io.WriteString(input, "echo")
 	must(t, err)
 	must(t, input.Close())
-	if text, err := io.ReadAll(body); err != nil || string(text) != "echo" || status != http.StatusOK {
+	if text, err := io.ReadAll(body); err != nil || string(text) != "\x00\x00\x00\x04echo\x00\x00\x00\x00" || status != http.StatusOK {
 		t.Errorf("%d %q %v", status, text, err)
 	}
 	for _, test := range []struct {

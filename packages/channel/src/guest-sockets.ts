@@ -8,6 +8,7 @@ import { agentFailed } from './failure.ts';
 import { connectionOver, refusalOf } from './guest-connection.ts';
 import { parseJson } from './json-request.ts';
 import { LineSplitter } from './lines.ts';
+import { PieceStream } from './piece-stream.ts';
 
 /** Inside a socket is there or it is not; ms. */
 const deadlineMs = 12_000;
@@ -80,7 +81,15 @@ export class HttpGuestSockets implements GuestSockets {
         const stream = openStream(this.#session(), 'POST', `/v1/sockets/${path}`, { endStream: false });
         // Whoever waits for it hears of its close; the error adds nothing to that.
         stream.on('error', () => {});
-        return connectionOver(stream, to, inTime);
+        const connection = await connectionOver(stream, to, inTime);
+        const pieces = new PieceStream(stream);
+        return {
+          target: connection.target,
+          stream: pieces,
+          get reset() {
+            return connection.reset;
+          },
+        };
       },
       signal,
     );

@@ -21,6 +21,8 @@ export class RemoteForwards {
   /** By what the client calls them; undefined: being started. */
   readonly #open = new Map<string, ForwardOut | undefined>();
 
+  #started = 0;
+
   constructor(client: Connection, parts: ConnectionParts, { maxListeners }: { maxListeners: number }) {
     this.#client = client;
     this.#parts = parts;
@@ -42,7 +44,8 @@ export class RemoteForwards {
 
   /** Never rejects. */
   async #start(asked: ForwardRequest, accept: Answer, reject: (() => void) | undefined): Promise<void> {
-    const asKey = keyOf(asked);
+    // Of port 0 there may be several: each becomes another.
+    const asKey = asked.bindPort === 0 ? `starting ${(this.#started += 1)}` : keyOf(asked);
     if (this.#open.size >= this.#max || this.#open.has(asKey)) return reject?.();
     // A place is taken while it starts.
     this.#open.set(asKey, undefined);

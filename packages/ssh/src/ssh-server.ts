@@ -8,8 +8,8 @@ import type { HostKey } from './host-key.ts';
 import { Server } from './library.ts';
 import { TokenFailures } from './token-failures.ts';
 
-/** What clients read first (RFC 4253, section 4.2); the product, not its version. */
-const ident = 'Sylph';
+/** What clients read first (RFC 4253, section 4.2). Some ask for OpenSSH's extensions, such as Unix sockets, only where it begins so; all that this version has and they use is there. */
+const ident = 'OpenSSH_9.2 Sylph';
 /** Connections that wait to be taken. */
 const backlog = 128;
 /** Beyond what its own channels write, what a client that does not read can make the server answer. */

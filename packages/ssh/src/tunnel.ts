@@ -33,15 +33,23 @@ export async function carry(
   passInput(channel, connection, parts);
   const writer = new ChannelWriter(channel, parts.writer, gone.signal);
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    // The end of its output is not that of its input.
+    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       link.used();
       await writer.write(chunk);
     }
   } catch {
     // The connection broke, or the channel went first: either way nothing more comes.
   }
-  channel.end();
+  // The client may go on sending: the library's own `end` would close the channel.
+  channel.eof();
   channel.resume();
+  await new Promise<void>((resolve) => {
+    if (stream.destroyed || gone.signal.aborted) return resolve();
+    stream.once('close', () => resolve());
+    gone.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  channel.end();
 }
 
 function passInput(channel: ServerChannel, { stream }: GuestConnection, { link }: ConnectionParts): void {
