@@ -4,27 +4,27 @@ import { SylphError } from '@sylph/model';
 import { CommandQueue } from './actor/queue.ts';
 import type { EngineDeps } from './deps.ts';
 import { bootGenesis, type GenesisParts } from './genesis-boot.ts';
+import { genesesToRemove, type GenesisUser } from './genesis-eviction.ts';
 import type { Snapshot } from './interfaces/pool-store.ts';
 import { machineNow } from './machine.ts';
 
 /** Boots tried before an image is given up: emulated boots hang now and then before the kernel prints anything. */
 const attempts = 3;
 
-/** Geneses kept: each holds some hundred megabytes, and anybody who creates sprites may ask for a new combination of sizes. */
-export const genesesKept = 16;
-
 type Image = GenesisParts['image'];
 
 /**
- * Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept while it is among the {@link genesesKept} used last.
+ * Snapshots new sprites start from: each (image, guest, shape, machine) is booted once and kept while there is room, see {@link genesesToRemove}.
  * One boots at a time: a boot takes a VM's memory that no limit on sprites counts.
  */
 export class GenesisLibrary {
   readonly #deps: EngineDeps;
   readonly #building = new Map<string, Promise<Snapshot>>();
   readonly #boots = new CommandQueue();
-  /** Keys used since the start, least recently used first. */
-  readonly #recent = new Set<string>();
+  /** Keys used since the start and by whom, least recently used first. */
+  readonly #recent = new Map<string, GenesisUser>();
+  /** Key of the one that most sprites start from: it stays. */
+  #default: string | undefined;
   /** Uses under way by key; what is used is not removed. */
   readonly #uses = new Map<string, number>();
 
@@ -32,13 +32,20 @@ export class GenesisLibrary {
     this.#deps = deps;
   }
 
-  /** Works with the genesis for an image and a shape, which stays until the work is done; boots it when there is none. Concurrent callers share one boot. */
-  async with<T>(image: Image, shape: VmShape, work: (genesis: Snapshot) => Promise<T>): Promise<T> {
-    const { digest } = await this.#deps.catalog.guest();
-    const parts = { image, guestDigest: digest, shape, machine: await machineNow(this.#deps) };
+  /** Boots the genesis that most sprites will start from, if it is not there; it is never removed. */
+  async prepare(image: Image, shape: VmShape): Promise<void> {
+    const parts = await this.#parts(image, shape);
+    this.#default = genesisKey(parts);
+    await this.#get(this.#default, parts);
+  }
+
+  /** Works with the genesis for an image and a shape, which stays until the work is done; boots it when there is none. Concurrent callers share one boot. `orgId` is who asks. */
+  async with<T>(image: Image, shape: VmShape, orgId: string, work: (genesis: Snapshot) => Promise<T>): Promise<T> {
+    const parts = await this.#parts(image, shape);
     const key = genesisKey(parts);
+    const before = this.#recent.get(key) ?? orgId;
     this.#recent.delete(key);
-    this.#recent.add(key);
+    this.#recent.set(key, before === orgId ? orgId : 'several');
     this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1);
     try {
       return await work(await this.#get(key, parts));
@@ -47,6 +54,11 @@ export class GenesisLibrary {
       if (left > 0) this.#uses.set(key, left);
       else this.#uses.delete(key);
     }
+  }
+
+  async #parts(image: Image, shape: VmShape): Promise<GenesisParts> {
+    const { digest } = await this.#deps.catalog.guest();
+    return { image, guestDigest: digest, shape, machine: await machineNow(this.#deps) };
   }
 
   async #get(key: string, parts: GenesisParts): Promise<Snapshot> {
@@ -111,15 +123,13 @@ export class GenesisLibrary {
     }
   }
 
-  /** Removes what was not used for longest, beyond what is kept. Sprites made from it have copies of their own. */
+  /** Removes what there is no room for. Sprites made from it have copies of their own. */
   async #removeUnused(): Promise<void> {
     const { store, log } = this.#deps;
-    const recent = [...this.#recent];
-    const keys = await store.genesisKeys();
-    // What was not used since the start sorts first, at -1: other guests' and images' geneses go before those in use.
-    const oldest = keys.toSorted((one, other) => recent.indexOf(one) - recent.indexOf(other));
-    for (const key of oldest.slice(0, Math.max(0, keys.length - genesesKept))) {
-      if (this.#uses.has(key)) continue;
+    const spared = (key: string): boolean => key === this.#default || this.#uses.has(key);
+    for (const key of genesesToRemove(await store.genesisKeys(), this.#recent, spared)) {
+      // A use may have begun while another was removed.
+      if (spared(key)) continue;
       this.#recent.delete(key);
       await store.removeGenesis(key);
       log.info({ key }, 'a genesis that was not used for long is removed');

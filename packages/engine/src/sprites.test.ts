@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { genesesKept } from './genesis.ts';
+import { genesesKept, genesesPerOrg } from './genesis-eviction.ts';
 import { poolFull, rejects, Scenario, vmFailed } from './testing/scenario.ts';
 
 describe('creating', () => {
@@ -43,6 +43,25 @@ describe('creating', () => {
     await on.create('oldest', { config: { ram_mb: 513 } });
     assert.equal(on.world.machines.all.length, booted + 1, 'booted again');
     (await on.use('s1'))[Symbol.dispose]();
+    await on.end();
+  });
+
+  it('lets nobody push the geneses of others out, and never the default one', async () => {
+    const on = await Scenario.open();
+    const { sprites, org } = on.daemon;
+    await sprites.prepare();
+    const other = await on.world.repository.ensureOrg('other');
+    const shapes = Array.from({ length: genesesPerOrg }, (_, index) => ({ ram_mb: 600 + index }));
+    for (const config of shapes) await sprites.create(other, { name: `s${config.ram_mb}`, config });
+    for (let mib = 1; mib <= 2 * genesesKept; mib++)
+      await sprites.create(org, { name: `s${mib}`, config: { ram_mb: 1000 + mib } });
+    assert.equal(on.world.files.entries('genesis').length, genesesKept);
+    const booted = on.world.machines.all.length;
+    await on.create('default');
+    for (const config of shapes) await sprites.create(other, { name: `again${config.ram_mb}`, config });
+    assert.equal(on.world.machines.all.length, booted);
+    // The end looks at one organization.
+    for (const { row } of await sprites.list(other, { limit: 100 })) await sprites.delete(other, row.name);
     await on.end();
   });
 

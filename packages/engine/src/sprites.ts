@@ -71,7 +71,7 @@ export class Sprites implements SpriteService {
   /** Boots the genesis of the default image and shape, so that the first create need not wait. */
   async prepare(): Promise<void> {
     const image = await this.#deps.catalog.image();
-    if (image) await this.#genesis.with(image, shapeFrom({}, Number.POSITIVE_INFINITY), async () => undefined);
+    if (image) await this.#genesis.prepare(image, shapeFrom({}, Number.POSITIVE_INFINITY));
   }
 
   /** Ends the engine: see {@link letGo}. Nothing is started any more. */
@@ -108,7 +108,7 @@ export class Sprites implements SpriteService {
       );
     }
     const shape = shapeFrom(request.config ?? {}, (await store.capacity()).totalBytes);
-    const [view] = await this.#genesis.with(image, shape, (genesis) =>
+    const [view] = await this.#genesis.with(image, shape, org.id, (genesis) =>
       this.#make(org, [{ name: request.name, request, parent: undefined }], genesis),
     );
     return view as SpriteView;
