@@ -31,7 +31,7 @@ export async function assertConsistent(daemon: Daemon): Promise<void> {
       );
       assert.equal(machines[0]?.paused, false, `${name} runs on`);
       assert.equal(row.lastState, 'awake', `${name}: row of a running sprite`);
-      assert.ok(daemon.attached.has(id), `${name} is attached to the network`);
+      assert.ok(daemon.network.attached.has(id), `${name} is attached to the network`);
     } else {
       assert.ok(view.state === 'asleep' || view.state === 'failed', `${name} rests as ${view.state}`);
       assert.equal(machines.length, 0, `${name} has a VM while ${view.state}`);
@@ -40,7 +40,7 @@ export async function assertConsistent(daemon: Daemon): Promise<void> {
         rest === undefined ? [] : ['rest'],
         `${name} is ${view.state}, so it has a rest and no VM's directory`,
       );
-      assert.ok(!daemon.attached.has(id), `${name} is not attached to the network`);
+      assert.ok(!daemon.network.attached.has(id), `${name} is not attached to the network`);
       if (view.state === 'failed') assert.equal(row.lastState, 'failed', `${name}: row of a failed sprite`);
       else if (row.lastState !== 'new')
         assert.equal(

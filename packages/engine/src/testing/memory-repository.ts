@@ -164,6 +164,7 @@ export class MemoryRepository implements Repository {
 class MemoryPolicies implements PolicyRepository {
   readonly #sprites = new Map<string, SpritePolicies>();
   readonly #orgs = new Map<string, NetworkPolicy>();
+  readonly #denials = new Map<string, NetworkDenial[]>();
 
   async policies(spriteId: SpriteId): Promise<SpritePolicies> {
     return this.#sprites.get(spriteId) ?? {};
@@ -191,8 +192,14 @@ class MemoryPolicies implements PolicyRepository {
     if (policies) this.#sprites.set(child, policies);
   }
 
-  addDenials = notOfTheEngine;
-  denials = notOfTheEngine<NetworkDenial[]>;
+  /** Appended only: what adds up is told by the suite of the real one. */
+  async addDenials(spriteId: SpriteId, denials: readonly NetworkDenial[], keep: number): Promise<void> {
+    this.#denials.set(spriteId, [...denials, ...(this.#denials.get(spriteId) ?? [])].slice(0, keep));
+  }
+
+  async denials(spriteId: SpriteId, limit: number): Promise<NetworkDenial[]> {
+    return (this.#denials.get(spriteId) ?? []).slice(0, limit);
+  }
 }
 
 /** Rows that the engine has no need of. */

@@ -17,6 +17,8 @@ export class Machine {
   readonly pid: number;
   readonly ended: Promise<VmEnd>;
   memory: GuestMemory;
+  /** Files of its guest that are looked at by their paths. They are not captured. */
+  readonly files = new Map<string, { text: string; mode: string | undefined; user: string }>();
   paused = false;
   alive = true;
   /** Called when it ends. */

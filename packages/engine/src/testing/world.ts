@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import type { SpriteId } from '@sylph/model';
 import type { EngineDeps, EngineOptions, Logger } from '../deps.ts';
 import { Failpoints, type FailpointName } from '../failpoints.ts';
-import { guestMac, type HostNetwork, type NetworkAttachment } from '../interfaces/host-network.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import { Sprites } from '../sprites.ts';
 import { Gate, guarded, never } from './gate.ts';
@@ -12,6 +11,7 @@ import { MemoryStore } from './memory-store.ts';
 import { NullChannels } from './null-channel.ts';
 import { Machines, NullDriver, type Machine } from './null-driver.ts';
 import { NullKeeper } from './null-keeper.ts';
+import { NullNetwork } from './null-network.ts';
 
 /** A line of a daemon's log. */
 export interface LogLine {
@@ -86,8 +86,7 @@ export class Daemon {
   readonly keeper: NullKeeper;
   readonly sprites: Sprites;
   readonly options: EngineOptions;
-  /** Sprites attached to the network. */
-  readonly attached = new Set<string>();
+  readonly network = new NullNetwork();
   /** Settles when the daemon died at the point it was told to die at. */
   readonly died: Promise<void>;
   notices: string[] = [];
@@ -120,7 +119,7 @@ export class Daemon {
       driver: guarded('driver', new NullDriver(world.machines, this.gate), this.gate),
       store: this.#store(),
       channels: guarded('channels', this.channels, this.gate),
-      network: guarded('network', this.#network(), this.gate),
+      network: guarded('network', this.network, this.gate),
       repository: guarded('repository', world.repository, this.gate, ['spriteIds']),
       keeper: guarded('keeper', this.keeper, this.gate),
       catalog: {
@@ -159,24 +158,6 @@ export class Daemon {
   #store(): MemoryStore {
     const store = new MemoryStore(this.world.files, (draft) => guarded('draft', draft, this.gate));
     return guarded('store', store, this.gate, ['sessionsDir', 'journals']);
-  }
-
-  #network(): HostNetwork {
-    return {
-      policyObstacle: undefined,
-      describe: async () => ({ kind: 'null', note: '' }),
-      attach: async ({ spriteId }): Promise<NetworkAttachment> => {
-        this.attached.add(spriteId);
-        return { kind: 'none', mac: guestMac };
-      },
-      adopt: async ({ spriteId }) => void this.attached.add(spriteId),
-      refresh: async () => undefined,
-      takeDenials: async () => [],
-      sweep: async () => undefined,
-      detach: async (spriteId) => void this.attached.delete(spriteId),
-      open: async () => undefined,
-      close: async () => undefined,
-    };
   }
 
   #logger(bound: object): Logger {
