@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { makeDataDir } from '../data-dir.ts';
 import { checks } from '../doctor/checks.ts';
 import { configOf } from './settings.ts';
 
@@ -9,6 +10,7 @@ export function doctorCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }, command: Command) => {
       const config = configOf(command);
+      await makeDataDir(config['data-dir']);
       const results = [];
       for (const { name, check } of checks) results.push({ name, ...(await check(config)) });
       if (options.json) console.log(JSON.stringify(results, null, 2));

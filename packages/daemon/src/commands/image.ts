@@ -4,6 +4,7 @@ import { buildImage, findImage, importImage, listImages, readImageSpec } from '@
 import { SylphError } from '@sylph/model';
 import { closePool, isMounted, openPool, PoolDirectory } from '@sylph/store-pool';
 import { Command } from 'commander';
+import { makeDataDir } from '../data-dir.ts';
 import { configOf } from './settings.ts';
 import type { Config } from '../config.ts';
 
@@ -11,6 +12,7 @@ import type { Config } from '../config.ts';
 async function withPool<T>(command: Command, work: (imagesDir: string, config: Config) => Promise<T>): Promise<T> {
   const config = configOf(command);
   const dataDir = config['data-dir'];
+  await makeDataDir(dataDir);
   await fs.mkdir(path.join(dataDir, 'pool'), { recursive: true, mode: 0o711 });
   const mounted = await isMounted(path.join(dataDir, 'pool'));
   const pool = await openPool(dataDir);

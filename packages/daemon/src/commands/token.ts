@@ -1,15 +1,15 @@
-import fs from 'node:fs/promises';
 import path from 'node:path';
 import type { Repository } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import { openSqliteRepository } from '@sylph/store-sqlite';
 import { Command } from 'commander';
 import { createToken } from '../auth/tokens.ts';
+import { makeDataDir } from '../data-dir.ts';
 import { configOf } from './settings.ts';
 
 async function withRepository<T>(command: Command, work: (repository: Repository) => Promise<T>): Promise<T> {
   const dataDir = configOf(command)['data-dir'];
-  await fs.mkdir(dataDir, { recursive: true, mode: 0o711 });
+  await makeDataDir(dataDir);
   await using repository = openSqliteRepository(path.join(dataDir, 'sylph.db'));
   return await work(repository);
 }

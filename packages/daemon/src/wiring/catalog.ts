@@ -19,10 +19,11 @@ export class PoolCatalog implements Catalog {
     this.#guest = guest;
   }
 
-  /** Brings the newest guest of `guestSource` into the pool. Throws `host_unfit` when set-up built none. */
+  /** Brings the newest guest of `guestSource` into the pool and removes others from it: what has started from them holds files of its own. Call it when no other daemon works there. Throws `host_unfit` when set-up built none. */
   static async open(dirs: { images: string; guests: string; guestSource: string }): Promise<PoolCatalog> {
     const { guestManifest: newest } = await PoolCatalog.peek(dirs.guestSource);
     await importGuest(path.join(dirs.guestSource, newest.digest), path.join(dirs.guests, newest.digest));
+    await removeOthers(dirs.guests, newest.digest);
     return new PoolCatalog(dirs.images, dirs.guests, newest);
   }
 
@@ -66,10 +67,22 @@ async function readGuests(directory: string): Promise<GuestManifest[]> {
   // No directory: set-up has not run; the caller says so.
   const names = await fs.readdir(directory).catch(() => []);
   const guests: GuestManifest[] = [];
-  for (const name of names.filter((entry) => /^[0-9a-f]{16,64}$/.test(entry))) {
+  for (const name of names.filter(isDigest)) {
     guests.push(guestManifest.parse(JSON.parse(await fs.readFile(path.join(directory, name, 'guest.json'), 'utf8'))));
   }
   return guests.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt));
+}
+
+const isDigest = (name: string): boolean => /^[0-9a-f]{16,64}$/.test(name);
+
+/** The rename is the removal; what a daemon that dies leaves of it is swept at the next start. */
+async function removeOthers(guests: string, kept: string): Promise<void> {
+  for (const name of await fs.readdir(guests)) {
+    if (!isDigest(name) || name === kept) continue;
+    const doomed = path.join(guests, `rm-${name}`);
+    await fs.rename(path.join(guests, name), doomed);
+    await fs.rm(doomed, { recursive: true, force: true });
+  }
 }
 
 /** Copies a guest into the pool, readable for the VMs that get links to it. */

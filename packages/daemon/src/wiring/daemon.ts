@@ -1,4 +1,3 @@
-import fs from 'node:fs/promises';
 import path from 'node:path';
 import { ControlAndDataChannels } from '@sylph/channel';
 import { QemuDriver } from '@sylph/driver-qemu';
@@ -10,6 +9,7 @@ import type { Logger } from 'pino';
 import { buildApi } from '../api/index.ts';
 import { GuestCallAnswerer } from '../inside/call-answerer.ts';
 import { parseFailpoints, parseListen, type Config } from '../config.ts';
+import { makeDataDir } from '../data-dir.ts';
 import { lockDataDir } from '../lock.ts';
 import { version } from '../version.ts';
 import { Deliveries } from '../webhooks/deliveries.ts';
@@ -35,7 +35,7 @@ export interface Daemon {
 export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const dataDir = config['data-dir'];
-  await fs.mkdir(dataDir, { recursive: true, mode: 0o711 });
+  await makeDataDir(dataDir);
   stack.use(await lockDataDir(dataDir));
 
   const pool = await openPool(dataDir);
