@@ -38,15 +38,17 @@ export async function ipv6Outlook(): Promise<Ipv6> {
 
 /** What was forwarded before any daemon of this host changed it: as another's table says, else as it is now. */
 export async function forwardingBefore(ipv6: Ipv6): Promise<ForwardingBefore> {
+  // Looked at before the tables: a daemon that starts just now has its table before it changes anything.
+  const now = {
+    redirects4: (await setting(forward4)) === '0' ? await setting(redirects4) : undefined,
+    switched6: ipv6.usable && (await setting(forward6)) === '0',
+  };
   for (const table of await sylphTables()) {
     const text = /^\tcomment "([^"]*)"$/m.exec(await runTool('nft', ['--terse', 'list', 'table', 'inet', table]))?.[1];
     const known = text === undefined ? undefined : parseComment(text);
     if (known?.redirects4 !== undefined || known?.switched6 === true) return known;
   }
-  return {
-    redirects4: (await setting(forward4)) === '0' ? await setting(redirects4) : undefined,
-    switched6: ipv6.usable && (await setting(forward6)) === '0',
-  };
+  return now;
 }
 
 /** Has the kernel forward what tables let through. */

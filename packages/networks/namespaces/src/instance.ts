@@ -7,19 +7,13 @@ import { ipBatch, runTool } from './tools.ts';
 /** Longest alias a link takes, bytes (IFALIASZ, linux/if.h). */
 const maxAliasBytes = 255;
 
-/** A link as `ip -j link` and `ip -j addr` tell it, as far as it matters here. */
-const linkList = z.array(
-  z.object({
-    ifname: z.string(),
-    ifalias: z.string().optional(),
-    addr_info: z.array(z.object({ local: z.string().optional() })).optional(),
-  }),
-);
-export type Link = z.output<typeof linkList>[number];
+/** A link as `ip` tells it, as far as it matters here. */
+const linkList = z.array(z.object({ ifname: z.string(), ifalias: z.string().optional() }));
+type Link = z.output<typeof linkList>[number];
 
-/** Links of the namespace we are in, with their addresses. */
+/** Links of the namespace we are in. */
 export async function links(): Promise<Link[]> {
-  return linkList.parse(JSON.parse(await runTool('ip', ['-j', 'addr', 'show'])));
+  return linkList.parse(JSON.parse(await runTool('ip', ['-j', 'link', 'show'])));
 }
 
 /**
@@ -54,7 +48,7 @@ export async function releaseInstance(instance: Instance): Promise<void> {
 }
 
 async function claimFree(instances: number, alias: string, there: readonly Link[]): Promise<number> {
-  const unnamed = unnamedLink(process.pid);
+  const unnamed = `sylphn${process.pid}-${claims++ % 10}`;
   await ipBatch([`link add ${unnamed} type bridge`, `link set dev ${unnamed} addrgenmode none`]);
   // Not in the batch, whose words are split at blanks.
   await runTool('ip', ['link', 'set', unnamed, 'alias', alias]);
@@ -74,16 +68,13 @@ async function claimFree(instances: number, alias: string, there: readonly Link[
   });
 }
 
-/** A link on its way to its name; the process that makes it is known by it. */
-function unnamedLink(pid: number): string {
-  return `sylphn${pid}`;
-}
+/** Claims of this process, so that two at once have links of their own on the way to their names. */
+let claims = 0;
 
 /** Removes links of claims that broke off. */
 async function removeUnnamed(there: readonly Link[]): Promise<void> {
   for (const { ifname } of there) {
-    const pid = /^sylphn(\d+)$/.exec(ifname)?.[1];
-    if (pid !== undefined && (Number(pid) === process.pid || !fs.existsSync(`/proc/${pid}`)))
-      await ipBatch([`link del ${ifname}`]);
+    const pid = /^sylphn(\d+)-\d$/.exec(ifname)?.[1];
+    if (pid !== undefined && !fs.existsSync(`/proc/${pid}`)) await ipBatch([`link del ${ifname}`]);
   }
 }

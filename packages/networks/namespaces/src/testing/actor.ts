@@ -10,6 +10,8 @@ const timeoutMs = 2_500;
 const sockets = new Map<number, net.Socket>();
 const received: string[] = [];
 let nextSocket = 1;
+/** What its servers were connected to by last. */
+let latest: net.Socket | undefined;
 
 type Order =
   | { id: number; op: 'serve'; address: string; port: number }
@@ -18,6 +20,7 @@ type Order =
   | { id: number; op: 'ask'; address: string; port: number; text: string }
   | { id: number; op: 'resolve'; server: string; name: string; type: 'A' | 'AAAA' }
   | { id: number; op: 'resolve-tcp'; name: string }
+  | { id: number; op: 'push' }
   | { id: number; op: 'received' };
 
 async function obey(order: Order): Promise<unknown> {
@@ -37,6 +40,8 @@ async function obey(order: Order): Promise<unknown> {
     }
     case 'resolve-tcp':
       return resolveOverTcp(order.name);
+    case 'push':
+      return push();
     case 'received':
       return received;
     default:
@@ -48,6 +53,7 @@ async function obey(order: Order): Promise<unknown> {
 async function serve({ address, port }: { address: string; port: number }): Promise<void> {
   const tcp = net.createServer((socket) => {
     socket.on('error', () => {});
+    latest = socket;
     socket.write(`hello ${socket.remoteAddress}\n`);
     socket.on('data', (data) => socket.write(data));
   });
@@ -95,6 +101,17 @@ async function ask({ address, port, text }: { address: string; port: number; tex
   } finally {
     socket.close();
   }
+}
+
+/** Sends to whoever connected last, until that fails; how it did. */
+async function push(): Promise<string> {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline) {
+    if (latest?.errored) return (latest.errored as NodeJS.ErrnoException).code ?? 'closed';
+    latest?.write('more');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return 'TIMEOUT';
 }
 
 /** IPv4 addresses of a name, asked for over TCP at the guest's resolver. */

@@ -1,5 +1,5 @@
 // Plays a hypervisor's network card: opens the TAP of a slot and one of a guest's namespace, and carries frames between them.
-// Usage: cable SLOT_NAMESPACE GUEST_NAMESPACE [USER_ID]     prints "ready"; each line of hex digits it is given is a frame that the guest sends. Ends with its input.
+// Usage: cable SLOT_NAMESPACE GUEST_NAMESPACE     prints "ready"; each line of hex digits it is given is a frame that the guest sends. Ends with its input.
 package main
 
 import (
@@ -8,19 +8,17 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"syscall"
 	"unsafe"
 )
 
+// The first thread is the one a process's namespaces are told by.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	runtime.LockOSThread()
-	slot := open(os.Args[1], "spr-tap")
 	guest := open(os.Args[2], "spr0")
-	if len(os.Args) > 3 {
-		uid, _ := strconv.Atoi(os.Args[3])
-		check("setuid", syscall.Setuid(uid))
-	}
+	// Last, for the process stays there.
+	slot := open(os.Args[1], "spr-tap")
 	go carry(slot, guest)
 	go carry(guest, slot)
 	fmt.Println("ready")

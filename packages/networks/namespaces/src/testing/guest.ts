@@ -68,16 +68,10 @@ export class Guest implements AsyncDisposable {
     return this.#cable?.pid as number;
   }
 
-  /** Starts the card in a slot, and waits until it carries. `uid`: whose it is then. */
-  async plug(namespace: string, uid?: number): Promise<void> {
+  /** Starts the card in a slot, and waits until it carries. */
+  async plug(namespace: string): Promise<void> {
     const program = await cable();
-    const files = [namespace, namespaceFile(this.namespace)];
-    this.#cable = spawn('nsenter', [
-      `--net=${namespace}`,
-      program,
-      ...files,
-      ...(uid === undefined ? [] : [String(uid)]),
-    ]);
+    this.#cable = spawn('nsenter', [`--net=${namespace}`, program, namespace, namespaceFile(this.namespace)]);
     this.#cable.stderr.pipe(process.stderr);
     await once(this.#cable.stdout, 'data');
   }

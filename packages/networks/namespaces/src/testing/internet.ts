@@ -40,6 +40,8 @@ export class Internet implements AsyncDisposable {
     await ipBatch([
       'netns add internet',
       'link add uplink type veth peer name world netns internet',
+      // Its addresses are those it is given.
+      'link set dev uplink addrgenmode none',
       'link set uplink up',
       `addr add ${internet.host4}/24 dev uplink`,
       `addr add ${internet.host6}/64 dev uplink nodad`,
@@ -107,6 +109,6 @@ export async function hostState(): Promise<Record<string, string>> {
       '-c',
       `cat ${settings.map((name) => `/proc/sys/${name.replaceAll('.', '/')}`).join(' ')}`,
     ]),
-    namespaces: await runTool('ip', ['netns', 'list']),
+    namespaces: ((await runTool('ip', ['netns', 'list'])).match(/^sylph\S*/gm) ?? []).join(),
   };
 }

@@ -53,6 +53,11 @@ export class Party implements AsyncDisposable {
     return this.#order({ op: 'resolve-tcp', name }) as Promise<string[]>;
   }
 
+  /** Has a server send to whoever connected last, until that fails; how it did. */
+  push(): Promise<string> {
+    return this.#order({ op: 'push' }) as Promise<string>;
+  }
+
   /** Datagrams its servers got. */
   received(): Promise<string[]> {
     return this.#order({ op: 'received' }) as Promise<string[]>;
