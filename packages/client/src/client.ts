@@ -16,6 +16,7 @@ import { PortConnection, type PortTarget } from './ports/connection.ts';
 import { watchPorts, type PortChange } from './ports/watch.ts';
 import { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
+import { SshKeys } from './ssh-keys.ts';
 import { Sprites, unexpected, type CallOptions } from './sprites.ts';
 
 /** Longest stdout and stderr {@link SylphClient.run} takes, bytes. */
@@ -37,6 +38,7 @@ export class SylphClient {
   readonly policies: Policies;
   readonly links: Links;
   readonly domains: Domains;
+  readonly sshKeys: SshKeys;
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
@@ -49,6 +51,7 @@ export class SylphClient {
     this.policies = new Policies(this.#http);
     this.links = new Links(this.#http);
     this.domains = new Domains(this.#http);
+    this.sshKeys = new SshKeys(this.#http);
   }
 
   get baseUrl(): string {

@@ -16,6 +16,8 @@ import { proxy } from './proxy.ts';
 import { service } from './services.ts';
 import { attach, sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
+import { ssh, sshConfig } from './ssh.ts';
+import { sshKey } from './ssh-keys.ts';
 import { domains, links, url } from './urls.ts';
 import { use } from './use.ts';
 
@@ -25,6 +27,7 @@ export const groups: readonly { title: string; commands: readonly AnyCommand[] }
   { title: 'Running things:', commands: [exec, console, sessions, attach, proxy, jobs, service] },
   { title: 'URLs:', commands: [url, links, domains] },
   { title: 'Network:', commands: [policy] },
+  { title: 'SSH:', commands: [ssh, sshKey, sshConfig] },
   { title: 'Files:', commands: [cp, file, edit] },
   { title: 'Time travel:', commands: [checkpoint, restore, fork] },
   { title: 'Life:', commands: [start, suspend, restart, upgrade, recover, check] },

@@ -1,7 +1,6 @@
 import type { Repository, SpriteService } from '@sylph/engine';
-import type { HostInfo, sshKeyList } from '@sylph/model';
+import type { HostInfo, SshKeyList } from '@sylph/model';
 import type { Logger } from 'pino';
-import type * as z from 'zod';
 
 /** Bounds of the API. Every one has a default in {@link defaultLimits}. */
 export interface ApiLimits {
@@ -74,7 +73,7 @@ export interface ApiDeps {
   /** Whether sprites can be served; `/healthz` tells it. */
   ready: () => boolean;
   /** How the SSH server shows itself; null: there is none. */
-  ssh?: () => z.output<typeof sshKeyList>['server'];
+  ssh?: () => SshKeyList['server'];
   /** Special networks an operator has opened to sprites (`network-allow`); default none. */
   allowedSpecial?: readonly string[];
   limits?: Partial<ApiLimits>;

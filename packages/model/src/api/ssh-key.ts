@@ -38,3 +38,4 @@ export const sshKeyList = z
       .meta({ description: 'Null: the SSH server is switched off' }),
   })
   .meta({ id: 'SshKeyList' });
+export type SshKeyList = z.output<typeof sshKeyList>;
