@@ -4,6 +4,7 @@ import type {
   Checkpoint,
   ServiceLogEvent,
   ServiceState,
+  ResourcesPolicy,
   ServiceWithState,
   Session,
   SessionKillEvent,
@@ -98,6 +99,13 @@ export function checkpointInfo(checkpoint: api.Checkpoint): Checkpoint {
 
 export function streamMessage({ type, data, error }: api.StreamLine): StreamMessage {
   return present<StreamMessage>({ type, data, error });
+}
+
+export function resourcesInfo({ memory }: api.ResourcesPolicy): ResourcesPolicy {
+  if (memory?.limit_mb === undefined) return {};
+  return {
+    memory: present<NonNullable<ResourcesPolicy['memory']>>({ limitMB: memory.limit_mb, autoscale: memory.autoscale }),
+  };
 }
 
 export function serviceInfo(service: api.Service): ServiceWithState {

@@ -1,3 +1,4 @@
+import type * as api from '@sylph/model';
 import type { CreatedJob, ForkRequest, Job, Sprite as SpriteRecord, StreamLine } from '@sylph/model';
 import type { SylphClient } from '../client.ts';
 import { ClientError } from '../errors.ts';
@@ -12,6 +13,7 @@ import { openCommand, type CommandTarget } from './command-run.ts';
 import {
   checkpointInfo,
   killEvent,
+  resourcesInfo,
   serviceInfo,
   serviceLog,
   sessionInfo,
@@ -28,7 +30,10 @@ import type {
   ExecOptions,
   ExecResult,
   HTTPExecOptions,
+  NetworkPolicy,
   Platform,
+  PrivilegesPolicy,
+  ResourcesPolicy,
   RestartSpriteResult,
   ServiceLogEvent,
   ServiceWithState,
@@ -374,6 +379,47 @@ export class SpriteHandle<Command, Bytes extends Uint8Array, Encoding extends st
 
   signalService(service: string, signal: string, options: CallOptions = {}): Promise<void> {
     return this.#sylph.services.signal(this.name, service, signal, options);
+  }
+
+  /** What holds for it: its own policy, else that of its organization. */
+  getNetworkPolicy(options: CallOptions = {}): Promise<NetworkPolicy> {
+    return this.#sylph.policies.network(this.name, options);
+  }
+
+  /** In force when it resolves; connections it forbids are cut. */
+  updateNetworkPolicy(policy: NetworkPolicy, options: CallOptions = {}): Promise<void> {
+    // The server checks each rule, and says what does not fit.
+    return this.#sylph.policies.setNetwork(this.name, policy as api.NetworkPolicy, options);
+  }
+
+  /** Its organization's holds again. */
+  deleteNetworkPolicy(options: CallOptions = {}): Promise<void> {
+    return this.#sylph.policies.resetNetwork(this.name, options);
+  }
+
+  getPrivilegesPolicy(options: CallOptions = {}): Promise<PrivilegesPolicy> {
+    return this.#sylph.policies.privileges(this.name, options) as Promise<PrivilegesPolicy>;
+  }
+
+  updatePrivilegesPolicy(policy: PrivilegesPolicy, options: CallOptions = {}): Promise<void> {
+    return this.#sylph.policies.setPrivileges(this.name, policy, options);
+  }
+
+  deletePrivilegesPolicy(options: CallOptions = {}): Promise<void> {
+    return this.#sylph.policies.removePrivileges(this.name, options);
+  }
+
+  async getResourcesPolicy(options: CallOptions = {}): Promise<ResourcesPolicy> {
+    return resourcesInfo(await this.#sylph.policies.resources(this.name, options));
+  }
+
+  updateResourcesPolicy({ memory }: ResourcesPolicy, options: CallOptions = {}): Promise<void> {
+    const limits = memory && { limit_mb: memory.limitMB, autoscale: memory.autoscale };
+    return this.#sylph.policies.setResources(this.name, limits ? { memory: limits } : {}, options);
+  }
+
+  deleteResourcesPolicy(options: CallOptions = {}): Promise<void> {
+    return this.#sylph.policies.removeResources(this.name, options);
   }
 
   /** Its files as `node:fs/promises` has them. */

@@ -247,6 +247,34 @@ export interface ServiceLogEvent {
   logFiles?: Record<string, string>;
 }
 
+/** What may be reached, or not: a `domain`, or a `cidr`, with an `action`; or the rules of `include`, which is `defaults`. */
+export interface PolicyRule {
+  domain?: string;
+  /** A network or an address. */
+  cidr?: string;
+  action?: 'allow' | 'deny';
+  /** TCP and UDP ports; absent: all. */
+  ports?: number[] | undefined;
+  include?: string;
+}
+
+/** What a sprite may reach; no rules: the internet. */
+export interface NetworkPolicy {
+  rules: PolicyRule[];
+}
+
+/** Kept, without effect: a sprite is a machine of its own. */
+export interface PrivilegesPolicy {
+  profile?: '' | 'minimal' | 'standard' | 'privileged';
+  devices?: string[];
+  noNewPrivileges?: boolean;
+}
+
+/** Kept; what bounds a sprite's memory is the size it was made with. */
+export interface ResourcesPolicy {
+  memory?: { limitMB: number; autoscale?: boolean };
+}
+
 /** What is known of a file; the API tells one time, which stands for all. */
 export interface Stats {
   size: number;

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type * as sdk from '@fly/sprites';
-import type { Checkpoint, ExecResult, Service, Session, SpriteCommand, StreamMessage } from '@fly/sprites';
+import type {
+  Checkpoint,
+  ExecResult,
+  NetworkPolicy,
+  PrivilegesPolicy,
+  Service,
+  Session,
+  SpriteCommand,
+  StreamMessage,
+} from '@fly/sprites';
 
 /** What programs import of the npm SDK. */
 type Sdk = Pick<
@@ -308,6 +317,32 @@ export const programs = {
       (error: Error) => /not found/i.test(error.message),
     );
     return [seen, service.args, service.env, service.httpPort, listed?.state?.status, gone];
+  },
+
+  async policies({ SpritesClient }: Sdk, { url, token, prefix }: Place): Promise<unknown[]> {
+    const sprite = await new SpritesClient(token, { baseURL: url }).createSprite(`policies-of-${prefix}x`);
+    const seen: unknown[] = [(await sprite.getNetworkPolicy()).rules];
+    const policy: NetworkPolicy = {
+      rules: [{ include: 'defaults' }, { domain: '*.example.com', action: 'deny' }],
+    };
+    await sprite.updateNetworkPolicy(policy);
+    const got = await sprite.getNetworkPolicy();
+    await sprite.updateNetworkPolicy(got);
+    seen.push(got.rules);
+    await sprite
+      .updateNetworkPolicy({ rules: [{ domain: 'a b', action: 'allow' }] })
+      .catch((error: Error) => seen.push(/is a host name such as/.test(error.message)));
+    const privileges: PrivilegesPolicy = { profile: 'minimal', devices: ['/dev/fuse'], noNewPrivileges: true };
+    await sprite.updatePrivilegesPolicy(privileges);
+    seen.push(await sprite.getPrivilegesPolicy());
+    await sprite.deletePrivilegesPolicy();
+    seen.push(await sprite.getPrivilegesPolicy());
+    await sprite.updateResourcesPolicy({ memory: { limitMB: 512, autoscale: true } });
+    seen.push(await sprite.getResourcesPolicy());
+    await sprite.deleteResourcesPolicy();
+    seen.push((await sprite.getResourcesPolicy()).memory);
+    await sprite.delete();
+    return seen;
   },
 
   async ports({ SpritesClient, ProxyManager }: Sdk, { url, token }: Place): Promise<unknown[]> {
