@@ -4,8 +4,8 @@ export const genesesKept = 16;
 /** Of these one organization may have so many to itself while others want the room. */
 export const genesesPerOrg = 4;
 
-/** Who used a genesis since the start: one organization, or several. */
-export type GenesisUser = string | 'several';
+/** Who used a genesis since the start: the id of one organization, null for several. */
+export type GenesisUser = string | null;
 
 /**
  * Which geneses go so that {@link genesesKept} are left, first what nobody used since the start, such as those of other guests and images; then what one organization alone used, of whoever has most beyond {@link genesesPerOrg};
@@ -38,7 +38,7 @@ function greediest(keys: ReadonlySet<string>, recent: ReadonlyMap<string, Genesi
   const counts = new Map<string, number>();
   for (const key of keys) {
     const user = recent.get(key);
-    if (user !== undefined && user !== 'several') counts.set(user, (counts.get(user) ?? 0) + 1);
+    if (typeof user === 'string') counts.set(user, (counts.get(user) ?? 0) + 1);
   }
   const [most] = [...counts].toSorted(([, one], [, other]) => other - one);
   return most !== undefined && most[1] > genesesPerOrg ? most[0] : undefined;

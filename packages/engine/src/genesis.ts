@@ -43,9 +43,9 @@ export class GenesisLibrary {
   async with<T>(image: Image, shape: VmShape, orgId: string, work: (genesis: Snapshot) => Promise<T>): Promise<T> {
     const parts = await this.#parts(image, shape);
     const key = genesisKey(parts);
-    const before = this.#recent.get(key) ?? orgId;
+    const before = this.#recent.has(key) ? this.#recent.get(key) : orgId;
     this.#recent.delete(key);
-    this.#recent.set(key, before === orgId ? orgId : 'several');
+    this.#recent.set(key, before === orgId ? orgId : null);
     this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1);
     try {
       return await work(await this.#get(key, parts));
