@@ -5,6 +5,7 @@ import { Environment } from './environment.ts';
 import { attach } from './figures/attach.ts';
 import { checkpoint } from './figures/checkpoint.ts';
 import { create } from './figures/create.ts';
+import { edge } from './figures/edge.ts';
 import { exec } from './figures/exec.ts';
 import { files } from './figures/files.ts';
 import { fork, forkRunning, forkTen } from './figures/fork.ts';
@@ -37,6 +38,7 @@ const figures: Figure[] = [
   forkRunning,
   stream,
   ports,
+  edge,
   files,
   commands,
   checkpoint,

@@ -43,7 +43,7 @@ export class BenchDaemon implements AsyncDisposable {
       '--creations-per-minute',
       '0',
       '--edge-listen',
-      'none',
+      '127.0.0.1:0',
       '--ssh-listen',
       'none',
     ];

@@ -1,7 +1,10 @@
-import type { SpriteView } from '@sylph/engine';
+import type { OrgRow, SpriteView } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import type { ResolvedEdgeDeps } from './deps.ts';
 import { placeOf, type Place } from './host.ts';
+
+/** Organizations remembered by the suffix of their URLs. */
+const maxOrgs = 1_000;
 
 /** A sprite that a Host header names. */
 export interface Found {
@@ -13,6 +16,7 @@ export interface Found {
 /** Finds sprites by names of hosts. */
 export class Directory {
   readonly #deps: ResolvedEdgeDeps;
+  readonly #orgs = new Map<string, OrgRow>();
 
   constructor(deps: ResolvedEdgeDeps) {
     this.#deps = deps;
@@ -25,7 +29,7 @@ export class Directory {
   /** Undefined: there is none. */
   async find(place: Place): Promise<Found | undefined> {
     if (place.kind === 'sprite') {
-      const org = await this.#deps.repository.orgBySuffix(place.urlSuffix);
+      const org = await this.#org(place.urlSuffix);
       if (org === undefined) return undefined;
       const view = await this.#view(org, place.name);
       return view && { view, port: place.port };
@@ -43,6 +47,17 @@ export class Directory {
   async isOurs(hostname: string): Promise<boolean> {
     const place = this.placeOf(hostname);
     return place.kind === 'login' || (await this.find(place)) !== undefined;
+  }
+
+  /** Organizations are never renamed or removed, so one that was found stays right. */
+  async #org(urlSuffix: string): Promise<OrgRow | undefined> {
+    const known = this.#orgs.get(urlSuffix);
+    if (known !== undefined) return known;
+    const org = await this.#deps.repository.orgBySuffix(urlSuffix);
+    if (org === undefined) return undefined;
+    if (this.#orgs.size >= maxOrgs) this.#orgs.clear();
+    this.#orgs.set(urlSuffix, org);
+    return org;
   }
 
   async #view(org: SpriteView['org'], name: string): Promise<SpriteView | undefined> {

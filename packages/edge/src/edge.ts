@@ -139,7 +139,9 @@ export class Edge {
   /** Serves a request. Never rejects. */
   async #serve(request: ClientRequest, answer: ClientAnswer): Promise<void> {
     const left = new AbortController();
-    answer.once('close', () => left.abort(new Error('the client has left')));
+    answer.once('close', () => {
+      if (!answer.writableFinished) left.abort(new Error('the client has left'));
+    });
     answer.on('error', () => {
       // Its close follows.
     });

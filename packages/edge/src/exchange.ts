@@ -35,12 +35,13 @@ export class Exchanges implements Disposable {
 
   add(exchange: Exchange): Disposable {
     this.#all.add(exchange);
-    this.#timer ??= setInterval(() => this.#look(), lookMs);
-    return { [Symbol.dispose]: () => this.#remove(exchange) };
+    this.#timer ??= setInterval(() => this.#look(), lookMs).unref();
+    return { [Symbol.dispose]: () => void this.#all.delete(exchange) };
   }
 
-  /** Gives up every client. */
+  /** Gives up every client, and watches no more. */
   [Symbol.dispose](): void {
+    clearInterval(this.#timer);
     for (const exchange of [...this.#all]) exchange.giveUp();
   }
 
@@ -54,12 +55,5 @@ export class Exchanges implements Disposable {
       if (!owes) exchange.clientMovedAt = now;
       else if (now - exchange.clientMovedAt > this.#stallTimeoutMs) exchange.giveUp();
     }
-  }
-
-  #remove(exchange: Exchange): void {
-    this.#all.delete(exchange);
-    if (this.#all.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
   }
 }

@@ -37,11 +37,16 @@ export class Starts {
     const { startTimeoutMs } = this.#deps.limits;
     const ends = new AbortController();
     const leave = (): void => ends.abort(signal.reason);
-    const late = new EdgeFailure('timeout', `the sprite did not start within ${startTimeoutMs / 1000} s`, {
-      status: 503,
-      retryAfterS: 10,
-    });
-    const timer = setTimeout(() => ends.abort(late), startTimeoutMs);
+    const timer = setTimeout(
+      () =>
+        ends.abort(
+          new EdgeFailure('timeout', `the sprite did not start within ${startTimeoutMs / 1000} s`, {
+            status: 503,
+            retryAfterS: 10,
+          }),
+        ),
+      startTimeoutMs,
+    );
     signal.addEventListener('abort', leave, { once: true });
     try {
       return await this.#deps.service.use(org, row.name, { connection: true, signal: ends.signal });
