@@ -45,7 +45,8 @@ export class Policies implements PolicyService {
     const { id } = await this.#row(org, name);
     this.#assertEnforceable(policy);
     await this.#deps.repository.policies.setPolicies(id, { network: policy });
-    await this.#apply(id);
+    await this.#deps.network.refresh(id);
+    await this.#show(id);
   }
 
   async denials(org: OrgRow, name: string, limit: number): Promise<NetworkDenial[]> {
@@ -64,14 +65,19 @@ export class Policies implements PolicyService {
     await repository.policies.setOrgNetworkPolicy(org.id, policy);
     // Sprites without an actor sleep: their next start asks.
     const actors = this.#actors.all().filter((actor) => actor.org.id === org.id);
+    const changed: SpriteId[] = [];
     const failures: unknown[] = [];
     await inParallel(options.parallelism, actors, async ({ id }) => {
       try {
-        if ((await repository.policies.policies(id)).network === undefined) await this.#apply(id);
+        if ((await repository.policies.policies(id)).network !== undefined) return;
+        changed.push(id);
+        await this.#deps.network.refresh(id);
       } catch (error) {
         failures.push(error);
       }
     });
+    // What their programs read follows: nobody waits for guests that may be slow.
+    void inParallel(options.parallelism, changed, (id) => this.#show(id));
     if (failures.length > 0) throw failures[0];
   }
 
@@ -84,8 +90,8 @@ export class Policies implements PolicyService {
     await this.#deps.repository.policies.setPolicies((await this.#row(org, name)).id, patch);
   }
 
-  async #apply(id: SpriteId): Promise<void> {
-    await this.#deps.network.refresh(id);
+  /** Never rejects. */
+  async #show(id: SpriteId): Promise<void> {
     const actor = this.#actors.find(id);
     if (actor?.awake) await writePolicyFile(actor, actor.awake);
   }

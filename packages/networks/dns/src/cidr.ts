@@ -19,6 +19,16 @@ export function parseNetwork(text: string): Network {
   return { family, base: (numberOf(address, family) >> rest) << rest, bits };
 }
 
+/** The same; undefined for anything else. */
+export function networkFrom(text: string): Network | undefined {
+  try {
+    return parseNetwork(text);
+  } catch {
+    // It is none.
+    return undefined;
+  }
+}
+
 /** The same network as text, for `nft` and people. */
 export function networkText({ family, base, bits }: Network): string {
   return `${addressText(base, family)}/${bits}`;

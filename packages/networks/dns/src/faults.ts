@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { NetworkPolicy, NetworkRule } from '@sylph/model';
+import { networkFrom } from './cidr.ts';
 import { canonicalName } from './names.ts';
 import { isLocalName } from './local-names.ts';
 import { SpecialRanges } from './special-ranges.ts';
@@ -27,6 +28,7 @@ export function policyFaults(
 function faultOf(rule: NetworkRule, special: SpecialRanges): string | undefined {
   if ('include' in rule) return undefined;
   if ('cidr' in rule) {
+    if (networkFrom(rule.cidr) === undefined) return `${rule.cidr} is no network`;
     if (rule.action === 'allow' && special.blocks(rule.cidr))
       return `${rule.cidr} lies in a private or special range, which no sprite may reach; an operator can open it with the setting network-allow`;
     return undefined;

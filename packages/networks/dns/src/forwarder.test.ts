@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -60,6 +61,10 @@ async function forwarder(
   await made.open();
   return Object.assign(made, { port: made.ports[0] as number });
 }
+
+/** Resolves when a connection has ended, in order or not. */
+const closed = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => void socket.on('error', () => undefined).once('close', () => resolve()));
 
 const allow = (domain: string, ports?: number[]): NetworkRule => ({
   domain,
@@ -485,6 +490,47 @@ test('a sprite that asks too much is dropped and told of once, and others are an
   assert.ok(flooding.denials.every((line) => line === 'rate example.com'));
   current = other;
   assert.equal((await askUdp(dns.port, 'A example.com'))?.rcode, 'NOERROR');
+});
+
+test('questions without an answer of name servers hold up nobody else, nor without end', async () => {
+  await using silent = await new NameServer(() => undefined).open();
+  const [stuck, other] = [new TestClient(), new TestClient()];
+  let current = stuck;
+  await using dns = await forwarder(silent, undefined, { clientOf: () => current });
+  const began = performance.now();
+  const answers = await Promise.all(
+    Array.from({ length: 80 }, (_, index) => askUdp(dns.port, `A n${index}.example.com`, { waitMs: 5_500 })),
+  );
+  assert.ok(performance.now() - began < 6_500);
+  assert.equal(answers.filter((answer) => answer?.rcode === 'SERVFAIL').length, 64, 'so many at once');
+  assert.equal(answers.filter((answer) => answer === undefined).length, 16, 'the others are dropped');
+  silent.say = ({ name }) => ({ answers: [a(name, '93.184.216.34')] });
+  assert.equal((await askUdp(dns.port, 'A again.example.com'))?.rcode, 'NOERROR', 'their places are free again');
+  current = other;
+  assert.equal((await askUdp(dns.port, 'A other.example.com'))?.rcode, 'NOERROR');
+});
+
+test('a sprite has a few connections, and none for ever', { timeout: 30_000 }, async () => {
+  await using server = await new NameServer(({ name }) => ({ answers: [a(name, '93.184.216.34')] })).open();
+  await using dns = await forwarder(server, new TestClient());
+  const idle = Array.from({ length: 12 }, () => connect(dns.port, '127.0.0.1'));
+  const lasting = idle.map(async (socket) => {
+    const began = performance.now();
+    // Half a question, and then nothing.
+    socket.write(Buffer.from([0, 40, 1]));
+    await closed(socket);
+    return performance.now() - began;
+  });
+  const early = (await Promise.all(lasting)).filter((lastedMs) => lastedMs < 5_000);
+  assert.equal(early.length, 4, 'those beyond eight are refused; the others end when they are idle');
+  for (const length of [0, 65_535]) {
+    const socket = connect(dns.port, '127.0.0.1');
+    const bytes = Buffer.alloc(2);
+    bytes.writeUInt16BE(length);
+    socket.write(bytes);
+    await closed(socket.resume());
+  }
+  assert.equal((await askTcp(dns.port, ['A example.com'])).length, 1);
 });
 
 test('who is no sprite gets no answer', async () => {

@@ -96,7 +96,8 @@ export class DnsForwarder implements AsyncDisposable {
     const state = this.#stateOf(client);
     // Counted before it is read: reading costs as much as asking.
     if (this.#outstanding >= maxOutstanding || !state.take()) {
-      if (state.tellsRate()) client.denied(readQuery(bytes)?.canonical ?? '', 'rate');
+      const name = state.tellsRate() ? readQuery(bytes)?.canonical : undefined;
+      if (name !== undefined) client.denied(name, 'rate');
       return send(undefined);
     }
     const query = readQuery(bytes);

@@ -161,6 +161,25 @@ test('a network is the same after it was written and read', () => {
   );
 });
 
+test('whatever the schema lets through can be compiled', () => {
+  const text = fc.oneof(
+    fc.string({ unit: fc.constantFrom(...'0123456789abcdef:./%'.split('')), maxLength: 30 }),
+    fc
+      .oneof(fc.ipV4(), fc.ipV4Extended(), fc.ipV6())
+      .chain((address) => fc.constantFrom(address, `${address}/0`, `${address}/24`, `0${address}`, `${address}%1`)),
+  );
+  fc.assert(
+    fc.property(text, (cidr) => {
+      const parsed = networkPolicy.safeParse({ rules: [{ cidr, action: 'deny' }] });
+      if (!parsed.success) return;
+      const { networks } = compilePolicy(parsed.data, []);
+      const faults = policyFaults(parsed.data, { allowedSpecial: [] });
+      assert.equal(networks.length + faults.length, 1, cidr);
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
 test('rules that can never hold are named, with what to do', () => {
   const rules: NetworkRule[] = [
     { domain: 'example.com', action: 'allow' },

@@ -1,5 +1,5 @@
 import type { NetworkPolicy, NetworkRule } from '@sylph/model';
-import { networkText, parseNetwork } from './cidr.ts';
+import { networkFrom, networkText } from './cidr.ts';
 import { canonicalName, parentsOf } from './names.ts';
 
 type Action = 'allow' | 'deny';
@@ -102,8 +102,10 @@ function decisionOf({ denied, ports }: Verdict, matched: NameMatch): NameDecisio
 
 function networksOf(rules: readonly NetworkRule[]): NetworkEntry[] {
   return rules
-    .filter((rule) => 'cidr' in rule)
-    .map(({ cidr, action, ports }) => ({ network: parseNetwork(cidr), action, ports }))
+    .flatMap((rule) => {
+      const network = 'cidr' in rule ? networkFrom(rule.cidr) : undefined;
+      return network && 'action' in rule ? [{ network, action: rule.action, ports: rule.ports }] : [];
+    })
     .toSorted((a, b) => b.network.bits - a.network.bits || rank(a.action) - rank(b.action))
     .map(({ network, action, ports }) => ({
       cidr: networkText(network),
