@@ -49,7 +49,7 @@ async function http2Session(edge: EdgeFixture, name = 'one'): Promise<http2.Clie
       tls.connect({
         port: edge.port,
         host: '127.0.0.1',
-        servername: edge.host(name).split(':')[0] as string,
+        servername: edge.host(name).replace(/:.*/, ''),
         rejectUnauthorized: false,
         ALPNProtocols: ['h2'],
       }),
@@ -80,7 +80,7 @@ describe('TLS', () => {
       request.setEncoding('utf8').on('data', (text: string) => (body += text));
       request.on('end', () =>
         response.end(
-          `${request.headers['x-forwarded-proto']} ${request.headers.via} ${request.headers['transfer-encoding'] ?? ''} ${body}`,
+          `${request.headers['x-forwarded-proto']} ${request.headers.via ?? ''} ${request.headers['transfer-encoding'] ?? ''} ${body}`,
         ),
       );
     });
