@@ -6,8 +6,11 @@ import ssh2, { type ClientChannel, type ConnectConfig, type ExecOptions, type SF
 export class SshClient implements AsyncDisposable {
   readonly client: ssh2.Client;
 
+  readonly #closed: Promise<unknown>;
+
   private constructor(client: ssh2.Client) {
     this.client = client;
+    this.#closed = once(client, 'close');
   }
 
   /** Rejects when nobody is let in. */
@@ -33,9 +36,8 @@ export class SshClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.client, 'close');
     this.client.end();
-    await closed;
+    await this.#closed;
   }
 }
 
