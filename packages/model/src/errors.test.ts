@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { errorBody, errorTable, SylphError, toErrorBody, type ErrorCode } from './errors.ts';
+import { errorBody, toErrorBody } from './error-body.ts';
+import { errorTable, SylphError, type ErrorCode } from './errors.ts';
 
 const codes = Object.keys(errorTable) as ErrorCode[];
 

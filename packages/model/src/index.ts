@@ -1,4 +1,6 @@
 export * from './errors.ts';
+export * from './error-body.ts';
+export * from './page.ts';
 export * from './ids.ts';
 export * from './lifecycle.ts';
 export * from './snapshot.ts';

@@ -1,9 +1,6 @@
 import * as z from 'zod';
 import { digest, sessionId } from './ids.ts';
 
-/** Size of a guest page and of every unit of RAM capture, bytes (x86-64). */
-export const pageBytes = 4096;
-
 /** What a VM is made of; part of the key of its genesis and of every snapshot. */
 export const vmShape = z.strictObject({
   cpus: z.int().min(1).max(64),

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import type { NetworkAttachment, VmSpec } from '@sylph/engine';
-import { SylphError } from '@sylph/model';
+import { SylphError } from '@sylph/model/errors';
 
 /**
  * What the guest's machine consists of, as a name for `MachineIdentity.machine`. Count it up whenever the arguments below change what devices there are or

@@ -1,6 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { SylphError } from '@sylph/model';
+import { SylphError } from '@sylph/model/errors';
 
 /** Bytes of error output kept for the error text. */
 const maxStderrBytes = 8 * 1024;

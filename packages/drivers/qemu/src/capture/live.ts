@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { pageBytes } from '@sylph/model';
+import { pageBytes } from '@sylph/model/page';
 import { runFiles } from '../args.ts';
 import { freeNow } from './free.ts';
 import { startFlush, syncFile, writeDev } from './files.ts';

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { pageBytes } from '@sylph/model';
+import { pageBytes } from '@sylph/model/page';
 import { mappingOf } from '../procfs.ts';
 import { freeNow } from './free.ts';
 import { batchBytes } from './pages.ts';

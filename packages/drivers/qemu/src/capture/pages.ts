@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { pageBytes } from '@sylph/model';
+import { pageBytes } from '@sylph/model/page';
 import { runProgram } from '../supervise.ts';
 import { freeNow } from './free.ts';
 import type { GuestMemory } from './memory.ts';

@@ -1,4 +1,6 @@
+import { getCompileCacheDir } from 'node:module';
 import { availableParallelism } from 'node:os';
+import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { SylphError } from '@sylph/model';
 import { captureFailed } from './failure.ts';
@@ -8,7 +10,7 @@ import type { WorkerCall, WorkerCalls, WorkerReply } from './jobs.ts';
 const maxWorkers = 4;
 /** Captures that may wait for a worker. */
 const maxWaiting = 1024;
-/** A thread holds some 30 MB: all but one of those without work end after this time. */
+/** A thread holds some 10 MB and what it works with: all but one of those without work end after this time. */
 const idleMs = 30_000;
 
 /** A worker held for one capture. Dispose it when the capture is over: it then serves the next. */
@@ -24,7 +26,11 @@ class CaptureWorker {
   dead = false;
 
   constructor() {
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url));
+    // The directory in use is one of this Node's version below that which was asked for.
+    const cache = getCompileCacheDir();
+    this.#worker = new Worker(new URL('./start-worker.mjs', import.meta.url), {
+      workerData: { compileCache: cache === undefined ? undefined : path.dirname(cache) },
+    });
     this.#worker.unref();
     this.#worker.on('message', (reply: WorkerReply) => {
       const pending = this.#pending.get(reply.id);

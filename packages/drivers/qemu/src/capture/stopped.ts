@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { pageBytes } from '@sylph/model';
+import { pageBytes } from '@sylph/model/page';
 import { runFiles } from '../args.ts';
 import { cloneDisk, syncFile, takeDev, writeDev } from './files.ts';
 import type { CaptureJob, CapturedFiles } from './jobs.ts';

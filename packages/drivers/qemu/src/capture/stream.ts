@@ -1,4 +1,4 @@
-import { pageBytes } from '@sylph/model';
+import { pageBytes } from '@sylph/model/page';
 
 /** File magic and version of a migration stream (QEMU, docs/devel/migration/main.rst; migration/savevm.c). */
 const magic = 0x5145564d;

@@ -1,10 +1,13 @@
 import { parentPort } from 'node:worker_threads';
-import { isNoSpace } from '@sylph/model';
+import { isNoSpace } from '@sylph/model/errors';
 import type { CaptureJob, LiveJob, WorkerCalls, WorkerReply, WorkerRequest } from './jobs.ts';
 import { LiveCapture } from './live.ts';
 import { captureStopped } from './stopped.ts';
 
-/** Thread that does the copying of one capture at a time, so that the daemon's own thread never waits for a disk or compares gigabytes. */
+/**
+ * Thread that does the copying of one capture at a time, so that the daemon's own thread never waits for a disk or compares gigabytes.
+ * What it loads is loaded once more for each thread: none of it reaches the schemas, which would take 20 MB and most of a start.
+ */
 
 let live: LiveCapture | undefined;
 
