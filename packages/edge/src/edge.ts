@@ -125,9 +125,8 @@ export class Edge {
     });
     server.on('session', (session) => {
       this.#sessions.add(session);
-      session.setTimeout(limits.keepAliveTimeoutMs, () => {
-        if (this.#proxy.size === 0) session.close();
-      });
+      // Streams that are open go on.
+      session.setTimeout(limits.keepAliveTimeoutMs, () => session.close());
       session.once('close', () => this.#sessions.delete(session));
     });
     server.on('sessionError', () => {

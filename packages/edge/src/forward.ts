@@ -9,18 +9,13 @@ const lingerMs = 1_000;
 
 /** Passes a request's body on, with what follows it; as fast as it is taken. */
 export function passBody(request: ClientRequest, guest: GuestRequest, exchange: Exchange): void {
-  exchange.reads = request;
-  const moved = (): void => {
-    exchange.clientMovedAt = performance.now();
-    exchange.used();
-  };
   request.once('end', () => {
     const last = trailers(request.rawTrailers);
     if (last.length > 0) guest.addTrailers(last);
     guest.end();
   });
   request.pipe(guest, { end: false });
-  request.on('data', moved);
+  request.on('data', () => exchange.used());
 }
 
 /** Tells the client what the guest says before its answer. */
@@ -52,8 +47,6 @@ export async function passAnswer(
   const status = message.statusCode ?? 502;
   const headers = answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion });
   writeHead(answer, status, message.statusMessage ?? '', headers);
-  exchange.writes = answer;
-  exchange.clientMovedAt = performance.now();
   let began = false;
   const { socket: stream } = message;
   message.once('end', () => {
@@ -77,7 +70,6 @@ export async function passAnswer(
     began = true;
     exchange.used();
   });
-  answer.on('drain', () => (exchange.clientMovedAt = performance.now()));
   // A head whose body lets wait is sent by itself.
   setImmediate(() => {
     if (!began) flushHead(answer);

@@ -8,6 +8,7 @@ import { cut, type ClientAnswer } from './answer.ts';
 import { passAnswer, passBody, passInformation, stopReading } from './forward.ts';
 import { answerOf, openGuestRequest, StaleConnection, type GuestAnswer } from './guest-request.ts';
 import { requestHeaders, type RequestFacts } from './heads.ts';
+import { watchStall, watchStalledSocket } from './stall.ts';
 import { Starts } from './starts.ts';
 import { carry, carryRefusal, upgradeHeaders, type SocketClient } from './upgrade.ts';
 import type { Visit } from './visit.ts';
@@ -30,7 +31,7 @@ const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 export class Proxy implements Disposable {
   readonly #deps: ResolvedEdgeDeps;
   readonly #starts: Starts;
-  readonly #exchanges: Exchanges;
+  readonly #exchanges = new Exchanges();
   readonly #last = new LastTargets();
   readonly #awake = new WeakMap<GuestChannel, AwakeSprite>();
   /** Requests and open connections of each sprite. */
@@ -39,7 +40,6 @@ export class Proxy implements Disposable {
   constructor(deps: ResolvedEdgeDeps) {
     this.#deps = deps;
     this.#starts = new Starts(deps);
-    this.#exchanges = new Exchanges(deps.limits.stallTimeoutMs);
   }
 
   /** Exchanges under way. */
@@ -56,8 +56,10 @@ export class Proxy implements Disposable {
   async request(passage: Passage, answer: ClientAnswer): Promise<void> {
     const { request } = passage.visit;
     const body = bodyOf(request);
-    using place = this.#enter(passage, () => cut(answer));
+    const giveUp = (): void => cut(answer);
+    using place = this.#enter(passage, giveUp);
     const { exchange } = place;
+    watchStall(request, answer, { timeoutMs: this.#deps.limits.stallTimeoutMs, giveUp });
     const outcome = await this.#send(passage, place, {
       body,
       unrepeatable: body !== undefined || !repeatable.has(request.method ?? ''),
@@ -78,8 +80,10 @@ export class Proxy implements Disposable {
   /** Carries a WebSocket's handshake, and its bytes when the guest agrees; else the guest's answer. Rejects as {@link request}. */
   async upgrade(passage: Passage, client: SocketClient): Promise<void> {
     const { stream } = client;
-    using place = this.#enter(passage, () => stream.destroy());
+    const giveUp = (): void => void stream.destroy();
+    using place = this.#enter(passage, giveUp);
     const { exchange } = place;
+    watchStalledSocket(stream, { timeoutMs: this.#deps.limits.stallTimeoutMs, giveUp });
     const outcome = await this.#send(passage, place, {
       body: undefined,
       unrepeatable: false,
@@ -106,9 +110,6 @@ export class Proxy implements Disposable {
     const exchange: Exchange = {
       used: () => undefined,
       awaitsAnswer: false,
-      reads: undefined,
-      writes: undefined,
-      clientMovedAt: performance.now(),
       giveUp,
     };
     const watched = this.#exchanges.add(exchange);

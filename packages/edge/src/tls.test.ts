@@ -80,7 +80,7 @@ describe('TLS', () => {
       request.setEncoding('utf8').on('data', (text: string) => (body += text));
       request.on('end', () =>
         response.end(
-          `${request.headers['x-forwarded-proto']} ${request.headers.via ?? ''} ${request.headers['transfer-encoding'] ?? ''} ${body}`,
+          `${String(request.headers['x-forwarded-proto'])} ${request.headers.via ?? ''} ${request.headers['transfer-encoding'] ?? ''} ${body}`,
         ),
       );
     });

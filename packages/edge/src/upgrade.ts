@@ -55,7 +55,6 @@ export function upgradeHeaders({ headers }: ClientRequest): RawHeaders {
 
 /** Carries the answer of a guest that does not agree. */
 export function carryRefusal(message: IncomingMessage, client: Duplex, exchange: Exchange): Promise<void> {
-  exchange.writes = client;
   message.pipe(client);
   message.on('data', () => exchange.used());
   message.on('error', () => {
@@ -79,14 +78,11 @@ export function carry(
   heads: { client: Buffer; guest: Buffer },
   exchange: Exchange,
 ): Promise<void> {
-  exchange.writes = client;
-  exchange.clientMovedAt = performance.now();
   const used = (): void => exchange.used();
   if (heads.client.length > 0) guest.write(heads.client);
   if (heads.guest.length > 0) client.write(heads.guest);
   pass(client, guest, used);
   pass(guest, client, used);
-  client.on('drain', () => (exchange.clientMovedAt = performance.now()));
   return new Promise((resolve) => {
     const closed = (): void => {
       client.destroy();
