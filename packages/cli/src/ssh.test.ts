@@ -29,11 +29,11 @@ const http = createServer((request: IncomingMessage, response: ServerResponse) =
   request.on('data', (chunk: Buffer) => (body += chunk.toString()));
   request.on('end', () => {
     requests.push(`${request.method} ${request.url} ${body}`.trimEnd());
-    if (request.method === 'DELETE') return response.writeHead(204).end();
-    if (request.method === 'POST') return response.end(JSON.stringify({ ...row, fingerprint }));
+    if (request.method === 'DELETE') return void response.writeHead(204).end();
+    if (request.method === 'POST') return void response.end(JSON.stringify({ ...row, fingerprint }));
     if (request.url?.startsWith('/v1/sprites?') || request.url === '/v1/sprites')
-      return response.end(JSON.stringify({ sprites: [{ name: 'one' }, { name: 'two' }], has_more: false }));
-    if (request.url === '/v1/sprites/one') return response.end(JSON.stringify({ name: 'one' }));
+      return void response.end(JSON.stringify({ sprites: [{ name: 'one' }, { name: 'two' }], has_more: false }));
+    if (request.url === '/v1/sprites/one') return void response.end(JSON.stringify({ name: 'one' }));
     response.end(JSON.stringify({ keys, server: shown }));
   });
 });

@@ -94,7 +94,10 @@ export class ClientConnection {
     const { channels } = parts;
     const agent = new AgentForward(this.#client, parts);
     this.#client.on('session', (accept, reject) => {
-      if (!channels.take()) return void reject();
+      if (!channels.take()) {
+        reject();
+        return;
+      }
       const session: SshSession = accept();
       session.once('close', () => channels.release());
       void new SessionChannel(session, parts, agent);

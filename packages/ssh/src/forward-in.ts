@@ -7,8 +7,10 @@ import { carry, notable } from './tunnel.ts';
 /** Connections a client wants to make from inside its sprite (`ssh -L`, `-D`, `-W`): to ports as its programs reach them, and to Unix sockets as its user. Never from the host. */
 export function serveForwardsIn(client: Connection, parts: ConnectionParts): void {
   client.on('tcpip', (accept, reject, { destIP: host, destPort: port }) => {
-    if (!portHost.safeParse(host).success || port < 1 || port > 65_535) return void reject();
-    void connect(accept, reject, parts, ({ channel }) => channel.dial({ host, port }, { signal: parts.link.over }));
+    if (!portHost.safeParse(host).success || port < 1 || port > 65_535) return reject();
+    return void connect(accept, reject, parts, ({ channel }) =>
+      channel.dial({ host, port }, { signal: parts.link.over }),
+    );
   });
   client.on('openssh.streamlocal' as 'tcpip', (accept, reject, info) => {
     const { socketPath: path } = info as unknown as { socketPath: string };
@@ -26,7 +28,7 @@ async function connect(
   parts: ConnectionParts,
   open: (lease: SpriteLease) => Promise<GuestConnection>,
 ): Promise<void> {
-  if (!parts.channels.take()) return void reject();
+  if (!parts.channels.take()) return reject();
   try {
     const connection = await opened(parts, open);
     if (connection !== undefined && !parts.link.over.aborted) await carry(accept(), connection, parts);

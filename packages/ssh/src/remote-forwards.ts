@@ -32,7 +32,7 @@ export class RemoteForwards {
       switch (name as string) {
         case 'tcpip-forward':
         case 'streamlocal-forward@openssh.com':
-          return void this.#start(asked, accept as Answer, reject);
+          return void this.#start(asked, accept, reject);
         case 'cancel-tcpip-forward':
         case 'cancel-streamlocal-forward@openssh.com':
           return this.#cancel(asked, accept, reject);

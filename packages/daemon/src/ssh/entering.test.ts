@@ -21,12 +21,6 @@ describe('entering by SSH', () => {
   });
   after(() => world[Symbol.asyncDispose]());
 
-  const at = (): { host: string; port: number; username: string } => ({
-    host: '127.0.0.1',
-    port: world.server.port,
-    username: 'one',
-  });
-
   async function makeKey(name: string, ...options: string[]): Promise<string> {
     const file = join(world.dir, name);
     await run('ssh-keygen', ['-q', '-N', '', '-f', file, ...options]);
