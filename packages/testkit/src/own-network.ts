@@ -13,8 +13,9 @@ export function enterOwnNetwork(): void {
   // The leak guard makes another one.
   if (_guarded !== undefined && directory !== undefined) fs.rmSync(directory, { recursive: true, force: true });
   fs.mkdirSync('/run/netns', { recursive: true });
+  // A new network takes some settings from the machine's: this one is a host that forwards nothing.
   const script =
-    'mount -t tmpfs none /run/netns && mount -t tmpfs none /dev/net && mknod -m 600 /dev/net/tun c 10 200 && ip link set lo up && exec "$@"';
+    'mount -t tmpfs none /run/netns && mount -t tmpfs none /dev/net && mknod -m 600 /dev/net/tun c 10 200 && ip link set lo up && echo 0 > /proc/sys/net/ipv4/ip_forward && echo 0 > /proc/sys/net/ipv6/conf/all/forwarding && exec "$@"';
   process.execve?.(
     '/bin/sh',
     [

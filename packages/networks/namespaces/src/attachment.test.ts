@@ -22,6 +22,8 @@ let place: SlotPlace;
 let guest: Guest;
 const sprite = new TestSprite();
 const deps = {
+  digest: (policy: unknown) => JSON.stringify(policy).replaceAll(/[^a-z0-9]/g, '-'),
+  rules: { exempt: { ipv4: [], ipv6: [] }, ipv6: true },
   compile: (policy: Parameters<typeof compilePolicy>[0]) => compilePolicy(policy, []),
   special: new SpecialRanges([]),
 };
@@ -63,7 +65,7 @@ async function runOut(address: string): Promise<void> {
 }
 
 test('a connection outlives its answer, also through changes that allow its name, and no other', async () => {
-  const attachment = new Attachment(sprite, place, deps, { fresh: true });
+  const attachment = new Attachment(sprite, place, deps);
   await change(attachment, [{ domain: 'web.example', action: 'allow' }]);
   await attachment.admit([answer('web.example', internet.web4)], attachment.policy);
   const { socket } = await guest.party.dial(internet.web4, ports.web);
@@ -77,7 +79,7 @@ test('a connection outlives its answer, also through changes that allow its name
 });
 
 test('an address stays as long as the longest of its names says, and one that is known is not let through again', async () => {
-  const attachment = new Attachment(sprite, place, deps, { fresh: false });
+  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
   await change(attachment, [{ domain: '*.example', action: 'allow' }]);
   await attachment.admit([{ name: 'long.example', address: internet.web4, ttlS: 600 }], attachment.policy);
   await attachment.admit([answer('short.example', internet.web4)], attachment.policy);
@@ -89,7 +91,7 @@ test('an address stays as long as the longest of its names says, and one that is
 });
 
 test('more addresses than there is room for push out the oldest', async () => {
-  const attachment = new Attachment(sprite, place, deps, { fresh: false });
+  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
   await change(attachment, [{ domain: '*.example', action: 'allow' }]);
   await attachment.admit([{ name: 'first.example', address: internet.web4, ttlS: 600 }], attachment.policy);
   for (let block = 0; block < 5; block++) {
@@ -104,9 +106,9 @@ test('more addresses than there is room for push out the oldest', async () => {
 });
 
 test('rules that nft refuses change nothing, are told, and the next change is in force', async () => {
-  const attachment = new Attachment(sprite, place, deps, { fresh: false });
+  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
   await change(attachment, [{ cidr: internet.web4, action: 'allow' }]);
-  await assert.rejects(new Attachment(sprite, { ...place, name: 'sylph9-9' }, deps, { fresh: false }).enforce(), {
+  await assert.rejects(new Attachment(sprite, { ...place, name: 'sylph9-9' }, deps).enforce(), {
     code: 'internal',
     message: /sylph9-9/,
   });

@@ -2,9 +2,10 @@ import type { NetworkGuest } from '@sylph/engine';
 import type { NetworkDenial, NetworkPolicy } from '@sylph/model';
 import type { AdmittedAddress, CompiledPolicy, DnsClient, NameDenialReason, SpecialRanges } from '@sylph/network-dns';
 import { reasonOf, takeDenied } from './denials.ts';
+import type { Inheritance } from './inheritance.ts';
 import type { SlotPlace } from './plan.ts';
 import { KnownAddresses } from './known-addresses.ts';
-import { admissionRules, slotPolicyRules, unrestricted } from './slot-table.ts';
+import { admissionRules, firstGeneration, slotPolicyRules, type SlotRules } from './slot-table.ts';
 import { nft } from './tools.ts';
 
 /** Names denied that are counted until they are asked for. */
@@ -13,6 +14,9 @@ const maxDeniedNames = 512;
 /** What an attachment needs from its network. */
 export interface AttachmentDeps {
   compile(policy: NetworkPolicy): CompiledPolicy;
+  /** Names a policy together with all that its rules are made from besides. */
+  digest(policy: NetworkPolicy): string;
+  rules: SlotRules;
   special: SpecialRanges;
 }
 
@@ -29,24 +33,43 @@ export class Attachment implements DnsClient {
   readonly place: SlotPlace;
   readonly #deps: AttachmentDeps;
   /** Of the rules in the slot. */
-  #generation: number;
-  /** Policy as it was last asked for, to see whether it changed; undefined: the slot may hold any rules. */
-  #text: string | undefined;
+  #generation = firstGeneration;
+  /** Of the policy in force; undefined: the slot may hold any rules. */
+  #digest: string | undefined;
   #policy: CompiledPolicy;
   readonly #known = new KnownAddresses();
   readonly #deniedNames = new Map<string, NetworkDenial>();
   #queue: Promise<unknown> = Promise.resolve();
   #waiting: Waiting | undefined;
 
-  /** `fresh`: the slot was made a moment ago and restricts nothing. */
-  constructor(guest: NetworkGuest, place: SlotPlace, deps: AttachmentDeps, { fresh }: { fresh: boolean }) {
+  /** In a slot that was made a moment ago and restricts nothing. */
+  constructor(guest: NetworkGuest, place: SlotPlace, deps: AttachmentDeps) {
     this.guest = guest;
     this.place = place;
     this.#deps = deps;
-    this.#policy = deps.compile({ rules: [] });
-    this.#text = fresh ? JSON.stringify({ rules: [] }) : undefined;
-    // Beyond whatever an earlier daemon counted to.
-    this.#generation = fresh ? unrestricted.generation : Math.floor(Date.now() / 1000);
+    const none = { rules: [] };
+    this.#policy = deps.compile(none);
+    this.#digest = deps.digest(none);
+  }
+
+  /** In a slot of an earlier daemon: what it holds is in force until it is asked for its policy. */
+  static async inherit(
+    guest: NetworkGuest,
+    place: SlotPlace,
+    deps: AttachmentDeps,
+    left: Inheritance | undefined,
+  ): Promise<Attachment> {
+    const attachment = new Attachment(guest, place, deps);
+    // Without a word of it: beyond whatever it counted to.
+    attachment.#generation = left?.generation ?? Math.floor(Date.now() / 1000);
+    attachment.#digest = undefined;
+    if (!left) return attachment;
+    attachment.#known.inherit(left.addresses, Date.now());
+    const policy = await guest.policy();
+    if (deps.digest(policy) !== left.digest) return attachment;
+    attachment.#policy = deps.compile(policy);
+    attachment.#digest = left.digest;
+    return attachment;
   }
 
   get policy(): CompiledPolicy {
@@ -57,21 +80,17 @@ export class Attachment implements DnsClient {
   enforce(): Promise<void> {
     return this.#enqueue(async () => {
       const policy = await this.guest.policy();
-      const text = JSON.stringify(policy);
-      if (text === this.#text) return;
-      this.#text = undefined;
+      const digest = this.#deps.digest(policy);
+      if (digest === this.#digest) return;
+      this.#digest = undefined;
       // From here on nothing is admitted that the old one allowed.
       this.#policy = this.#deps.compile(policy);
       this.#generation += 1;
-      await nft(
-        slotPolicyRules({
-          generation: this.#generation,
-          policy: this.#policy,
-          ...this.#known.judge(this.#policy, Date.now()),
-        }),
-        this.place.name,
-      );
-      this.#text = text;
+      const { compiled, generation } = { compiled: this.#policy, generation: this.#generation };
+      const addresses = this.#known.judge(compiled, Date.now());
+      const { rules } = this.#deps;
+      await nft(slotPolicyRules({ generation, digest, rules, policy: compiled, ...addresses }), this.place.name);
+      this.#digest = digest;
     });
   }
 

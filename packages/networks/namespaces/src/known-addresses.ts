@@ -13,6 +13,14 @@ export class KnownAddresses {
   /** By name and address, the least recently given out first. */
   readonly #known = new Map<string, Known>();
 
+  /** Remembers what an earlier daemon let through. */
+  inherit(admissions: readonly Admission[], now: number): void {
+    for (const { name, address, ports, timeoutS } of admissions) {
+      const known = { name, address, expiresAt: now + timeoutS * 1000, ...(ports === undefined ? {} : { ports }) };
+      this.#known.set(keyOf({ ...known, ttlS: timeoutS }), { ...known, ttlS: timeoutS });
+    }
+  }
+
   /** Those of the answers that bring something new. */
   news(answers: readonly AdmittedAddress[], now: number): AdmittedAddress[] {
     return answers.filter((answer) => {
@@ -83,6 +91,6 @@ function weightOf({ ports }: Known): number {
   return ports?.length ?? 1;
 }
 
-function admissionOf({ address, ports, expiresAt }: Known, now: number): Admission {
-  return { address, ports, timeoutS: Math.max(1, Math.ceil((expiresAt - now) / 1000)) };
+function admissionOf({ name, address, ports, expiresAt }: Known, now: number): Admission {
+  return { name, address, ports, timeoutS: Math.max(1, Math.ceil((expiresAt - now) / 1000)) };
 }

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import type { HostNetwork, NetworkAttachment, NetworkGuest } from '@sylph/engine';
 import { guestMac } from '@sylph/engine';
 import { type NetworkDenial, type SpriteId, SylphError } from '@sylph/model';
 import { compilePolicy, DnsForwarder, SpecialRanges } from '@sylph/network-dns';
-import { Attachment } from './attachment.ts';
+import { Attachment, type AttachmentDeps } from './attachment.ts';
 import { closeHost, openHost, type Host } from './host.ts';
+import { readInheritance } from './inheritance.ts';
 import { Linger } from './linger.ts';
 import { forwarderPort, type SlotPlace } from './plan.ts';
 import { foreignDrops, openTun } from './requirements.ts';
@@ -124,7 +126,7 @@ export class NamespaceNetwork implements HostNetwork {
     const { stock } = this.#open();
     const { spriteId } = guest;
     let attachment = this.#attached.get(spriteId) ?? this.#linger.take(spriteId);
-    attachment ??= this.#place(guest, await stock.take(), true);
+    attachment ??= this.#moveIn(new Attachment(guest, await stock.take(), this.#deps()));
     attachment.guest = guest;
     // Registered before the policy is asked for: a change that comes meanwhile asks again.
     this.#attached.set(spriteId, attachment);
@@ -138,7 +140,8 @@ export class NamespaceNetwork implements HostNetwork {
     const name = identity === undefined ? undefined : await namespaceName(identity);
     const place = inherited.find((candidate) => candidate.name === name);
     if (place) {
-      const attachment = this.#place(guest, place, false);
+      const left = await readInheritance(place.name);
+      const attachment = this.#moveIn(await Attachment.inherit(guest, place, this.#deps(), left));
       this.#attached.set(guest.spriteId, attachment);
       await attachment.enforce();
     } else if (identity === (await namespaceIdentity('/proc/self/ns/net'))) {
@@ -224,14 +227,25 @@ export class NamespaceNetwork implements HostNetwork {
     return this.#opened;
   }
 
-  #place(guest: NetworkGuest, place: SlotPlace, fresh: boolean): Attachment {
-    const deps = {
-      compile: (policy: Parameters<typeof compilePolicy>[0]) => compilePolicy(policy, this.#options.defaults),
+  #deps(): AttachmentDeps {
+    const { rules } = this.#open().host;
+    const { defaults } = this.#options;
+    return {
+      compile: (policy) => compilePolicy(policy, defaults),
+      digest: (policy) =>
+        createHash('sha256')
+          .update(JSON.stringify([policy.rules, defaults, rules]))
+          .digest('base64url')
+          .replaceAll('_', '-'),
+      rules,
       special: this.#special,
     };
-    const attachment = new Attachment(guest, place, deps, { fresh });
-    this.#bySlotAddress.set(place.address4, attachment);
-    this.#bySlotAddress.set(place.address6, attachment);
+  }
+
+  /** Has questions from its slot answered for it. */
+  #moveIn(attachment: Attachment): Attachment {
+    this.#bySlotAddress.set(attachment.place.address4, attachment);
+    this.#bySlotAddress.set(attachment.place.address6, attachment);
     return attachment;
   }
 

@@ -33,6 +33,8 @@ export interface SlotRules {
 
 /** An address a name led to, with the time it has left, and the ports it is allowed at; absent: all. */
 export interface Admission {
+  /** The name, which the slot keeps for a later daemon. */
+  name: string;
   address: string;
   ports?: readonly number[] | undefined;
   timeoutS: number;
@@ -42,14 +44,17 @@ export interface Admission {
 export interface SlotPolicy {
   /** Counts up with every change: connections carry it as their mark, so those of an older one are judged again. */
   generation: number;
+  /** Names everything the rules come from, for a later daemon to see whether they still hold. Letters, digits and `-`. */
+  digest: string;
+  rules: SlotRules;
   policy: CompiledPolicy | undefined;
   admitted: readonly Admission[];
   /** Addresses whose names are allowed still, though their answers have run out: connections to them go on, but none begins. */
   grace: readonly Admission[];
 }
 
-/** Every slot is made with this: no policy. */
-export const unrestricted: SlotPolicy = { generation: 1, policy: undefined, admitted: [], grace: [] };
+/** Generation of the rules a slot is made with: no policy. */
+export const firstGeneration = 1;
 
 /**
  * All rules of a new slot. `netdev sylph` lets the guest send only from its own addresses; `inet sylph` decides where to. What a guest may not reach is rejected, so that its programs fail at once.
@@ -69,8 +74,8 @@ export function slotTables(instance: Instance, place: SlotPlace, rules: SlotRule
 table inet ${slotTable} {
   set special4 { type ipv4_addr; flags interval; elements = { ${specialNetworks.ipv4.join(', ')} } }
   set special6 { type ipv6_addr; flags interval; elements = { ${specialNetworks.ipv6.join(', ')} } }
-  set exempt4 { type ipv4_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv4)}}
-  set exempt6 { type ipv6_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv6)}}
+  set exempt4 { type ipv4_addr; flags interval; auto-merge; }
+  set exempt6 { type ipv6_addr; flags interval; auto-merge; }
 ${families(
   (
     family,
@@ -123,7 +128,6 @@ ${families(
   chain judge {
     meta nfproto ipv4 ct original ip daddr @special4 ct original ip daddr != @exempt4 goto denied
     meta nfproto ipv6 ct original ip6 daddr @special6 ct original ip6 daddr != @exempt6 goto denied
-    ${rules.ipv6 ? '' : 'meta nfproto ipv6 reject with icmpv6 type no-route'}
     goto allowing
   }
   chain known { }
@@ -141,29 +145,42 @@ ${families(
     drop
   }
 }
-${slotPolicyRules(unrestricted)}`;
+${slotPolicyRules({ generation: firstGeneration, digest: '', rules, policy: undefined, admitted: [], grace: [] })}`;
 }
 
 /** Replaces the changing part, in one transaction. */
-export function slotPolicyRules({ generation, policy, admitted, grace }: SlotPolicy): string {
+export function slotPolicyRules({ generation, digest, rules, policy, admitted, grace }: SlotPolicy): string {
   const table = `inet ${slotTable}`;
+  const permit = `ct mark set ${generation} accept`;
+  const verdicts = policy?.restricted === true ? restrictionLines(policy.networks, permit) : [permit];
+  const exempt = [rules.exempt.ipv4, rules.exempt.ipv6];
   return [
     `flush chain ${table} known`,
-    `add rule ${table} known ct state established,related ct mark ${generation} accept`,
+    `add rule ${table} known ct state established,related ct mark ${generation} accept comment "${marking({ generation, digest })}"`,
     `flush chain ${table} allowing`,
     ...[4, 6].flatMap((family) =>
-      ['allowed', 'allowed_ports', 'grace', 'grace_ports'].map((set) => `flush set ${table} ${set}${family}`),
+      ['allowed', 'allowed_ports', 'grace', 'grace_ports', 'exempt'].map((set) => `flush set ${table} ${set}${family}`),
     ),
-    ...(policy?.restricted === true ? restrictionLines(policy.networks) : []).map(
-      (rule) => `add rule ${table} allowing ${rule}`,
+    ...exempt.flatMap((networks, index) =>
+      networks.length === 0 ? [] : [`add element ${table} exempt${index === 0 ? 4 : 6} { ${networks.join(', ')} }`],
     ),
-    ...(policy?.restricted === true ? [] : [`add rule ${table} allowing ct mark set ${generation} accept`]),
+    ...(rules.ipv6 ? [] : [`add rule ${table} allowing meta nfproto ipv6 reject with icmpv6 type no-route`]),
+    ...verdicts.map((rule) => `add rule ${table} allowing ${rule}`),
     ...elementLines('allowed', admitted, true),
     ...elementLines('grace', grace, false),
     '',
-  ]
-    .join('\n')
-    .replaceAll('PERMIT', `ct mark set ${generation} accept`);
+  ].join('\n');
+}
+
+/** What the slot's rules are, as a comment among them. */
+export function marking({ generation, digest }: Pick<SlotPolicy, 'generation' | 'digest'>): string {
+  return `generation ${generation} of ${digest}`;
+}
+
+/** Reads {@link marking} back. */
+export function parseMarking(text: string): Pick<SlotPolicy, 'generation' | 'digest'> | undefined {
+  const match = /^generation (\d{1,10}) of ([A-Za-z0-9-]*)$/.exec(text);
+  return match ? { generation: Number(match[1]), digest: match[2] ?? '' } : undefined;
 }
 
 /** Makes addresses reachable, and forgotten ones unreachable; those that are reachable already get this as their time. */
@@ -175,8 +192,8 @@ export function admissionRules(admitted: readonly Admission[], forgotten: readon
 }
 
 /** In either direction a connection is judged by where it was going when it began. */
-function restrictionLines(networks: readonly NetworkEntry[]): string[] {
-  const verdict = { allow: 'PERMIT', deny: 'goto denied' };
+function restrictionLines(networks: readonly NetworkEntry[], permit: string): string[] {
+  const verdict = { allow: permit, deny: 'goto denied' };
   return [
     ...networks.map(
       ({ family, cidr, action, ports }) =>
@@ -188,33 +205,39 @@ function restrictionLines(networks: readonly NetworkEntry[]): string[] {
       const target = `ct original ${protocolOf(family as 4 | 6)} daddr`;
       const port = `meta nfproto ipv${family} meta l4proto { tcp, udp } ${target} . ct original proto-dst`;
       return [
-        `meta nfproto ipv${family} ${target} @allowed${family} PERMIT`,
-        `${port} @allowed_ports${family} PERMIT`,
-        `ct state established,related meta nfproto ipv${family} ${target} @grace${family} PERMIT`,
-        `ct state established,related ${port} @grace_ports${family} PERMIT`,
+        `meta nfproto ipv${family} ${target} @allowed${family} ${permit}`,
+        `${port} @allowed_ports${family} ${permit}`,
+        `ct state established,related meta nfproto ipv${family} ${target} @grace${family} ${permit}`,
+        `ct state established,related ${port} @grace_ports${family} ${permit}`,
       ];
     }),
     'goto denied',
   ];
 }
 
+/** Longest comment of an element, bytes. Of a name that is longer a later daemon does not know what led to it. */
+const maxCommentBytes = 127;
+
 function elementLines(set: 'allowed' | 'grace', admissions: readonly Admission[], timed: boolean): string[] {
-  const sets = new Map<string, Map<string, number>>();
-  for (const { address, ports, timeoutS } of admissions) {
-    const name = `${set}${ports === undefined ? '' : '_ports'}${address.includes(':') ? 6 : 4}`;
-    const elements = sets.get(name) ?? new Map<string, number>();
-    sets.set(name, elements);
+  const sets = new Map<string, Map<string, { timeoutS: number; name: string }>>();
+  for (const { address, ports, timeoutS, name } of admissions) {
+    const setName = `${set}${ports === undefined ? '' : '_ports'}${address.includes(':') ? 6 : 4}`;
+    const elements = sets.get(setName) ?? new Map<string, { timeoutS: number; name: string }>();
+    sets.set(setName, elements);
     for (const element of ports?.map((port) => `${address} . ${port}`) ?? [address])
-      elements.set(element, Math.max(elements.get(element) ?? 0, timeoutS));
+      elements.set(element, { timeoutS: Math.max(elements.get(element)?.timeoutS ?? 0, timeoutS), name });
   }
-  return [...sets].map(([name, elements]) => {
-    const list = [...elements].map(([element, timeoutS]) => (timed ? `${element} timeout ${timeoutS}s` : element));
-    return `add element inet ${slotTable} ${name} { ${list.join(', ')} }`;
+  return [...sets].map(([setName, elements]) => {
+    const list = [...elements].map(([element, { timeoutS, name }]) =>
+      [element, timed ? ` timeout ${timeoutS}s` : '', isComment(name) ? ` comment "${name}"` : ''].join(''),
+    );
+    return `add element inet ${slotTable} ${setName} { ${list.join(', ')} }`;
   });
 }
 
-function elementsOf(networks: readonly string[]): string {
-  return networks.length === 0 ? '' : `elements = { ${networks.join(', ')} } `;
+/** Whether a name, which a guest chose, can stand between quotes. */
+function isComment(name: string): boolean {
+  return name.length <= maxCommentBytes && /^[a-z0-9._-]+$/.test(name);
 }
 
 function families(text: (family: 4 | 6, type: string) => string): string {
