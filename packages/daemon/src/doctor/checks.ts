@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { QemuDriver } from '@sylph/driver-qemu';
+import { foreignDrops, namespaceObstacle } from '@sylph/network-namespaces';
 import { canReflink } from '@sylph/store-pool';
 import type { Config } from '../config.ts';
 import { PoolCatalog } from '../wiring/catalog.ts';
@@ -31,7 +32,7 @@ export const checks: readonly { name: string; check: (config: Config) => Promise
   { name: 'images', check: images },
   { name: 'memory', check: memory },
   { name: 'limits', check: limits },
-  { name: 'packet filter', check: packetFilter },
+  { name: 'network', check: network },
 ];
 
 function root(): Promise<Finding> {
@@ -143,10 +144,29 @@ async function limits(config: Config): Promise<Finding> {
       };
 }
 
-async function packetFilter(): Promise<Finding> {
+async function network(config: Config): Promise<Finding> {
+  if (config.network === 'none') return { status: 'degraded', detail: 'sprites have no network: switched off' };
+  const lacking = config.network === 'user' ? 'user mode was asked for' : await namespaceObstacle();
+  if (lacking === undefined) {
+    const drops = await foreignDrops();
+    if (drops.length === 0)
+      return {
+        status: 'ok',
+        detail: 'network namespaces: sprites reach the internet and nothing private; policies work',
+      };
+    return {
+      status: 'degraded',
+      detail: `sprites may not reach the internet: ${drops.join(', ')} drops what it does not know`,
+      remedy: 'Let it accept what comes from interfaces sylph*, and what belongs to that.',
+    };
+  }
   try {
     await run('nft', ['list', 'tables'], { timeout: commandTimeoutMs });
-    return { status: 'ok', detail: 'nftables works: sprites reach the internet and nothing private' };
+    return {
+      status: config.network === 'namespaces' ? 'broken' : 'degraded',
+      detail: `user-mode networking, which knows no policies: ${lacking}`,
+      remedy: 'Run as root, with iproute2 and nftables (npm run setup) and /dev/net/tun.',
+    };
   } catch (error) {
     return {
       status: 'degraded',

@@ -1,1 +1,2 @@
 export { NamespaceNetwork } from './network.ts';
+export { foreignDrops, namespaceObstacle } from './requirements.ts';

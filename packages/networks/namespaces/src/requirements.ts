@@ -15,6 +15,22 @@ export async function openTun(): Promise<string | undefined> {
   return `${tunDevice} could not be opened by the users of VMs; its mode is now 0666, as usual`;
 }
 
+/** What this host lacks for network namespaces, found out by making and removing one of no name anybody uses. Undefined: nothing. */
+export async function namespaceObstacle(): Promise<string | undefined> {
+  try {
+    await fs.access(tunDevice);
+    await runTool('ip', ['-Version']);
+    const trial =
+      'ip link set lo up && ip tuntap add name spr-tap mode tap && ip link add a type veth peer name b && ip link add c type bridge';
+    const rules =
+      'table inet t { chain c { type filter hook forward priority 0; ct count over 1 reject; fib saddr . iif oif missing drop; }; }';
+    await runTool('unshare', ['--net', 'sh', '-c', `set -e; ${trial}; exec nft -f -`], `${rules}\n`);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 const chainList = z.object({
   nftables: z.array(
     z.object({
