@@ -3,10 +3,10 @@ import type { ConnectionWriter } from './channel-writer.ts';
 import type { SshDeps, SshLog } from './deps.ts';
 import type { SpriteLink } from './sprite-link.ts';
 
-/** Something that can say a word to the person at the other end. */
-export interface Teller {
-  /** Never rejects. */
-  tell(message: string): Promise<void>;
+/** A channel with a person or a program at its other end. */
+export interface Guest {
+  /** Says why, and closes the channel, without an exit status. Never rejects. */
+  dismiss(reason: string): Promise<void>;
 }
 
 /** What the channels of one connection share. */
@@ -17,8 +17,8 @@ export interface ConnectionParts {
   log: SshLog;
   /** Variables about the connection. */
   environment: Record<string, string>;
-  /** Open channels with a person or a program behind. */
-  tellers: Set<Teller>;
+  /** Those to whom something is to be said before the end. */
+  guests: Set<Guest>;
   /** Its channels, of all kinds. */
   channels: ChannelCount;
 }

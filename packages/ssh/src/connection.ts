@@ -4,7 +4,7 @@ import { AgentForward } from './agent-forward.ts';
 import { Authenticator, type Entry } from './auth.ts';
 import { ChannelCount } from './channel-count.ts';
 import { ConnectionWriter } from './channel-writer.ts';
-import type { ConnectionParts, Teller } from './connection-parts.ts';
+import type { ConnectionParts, Guest } from './connection-parts.ts';
 import type { SshDeps, SshLog } from './deps.ts';
 import { serveForwardsIn } from './forward-in.ts';
 import { RemoteForwards } from './remote-forwards.ts';
@@ -12,15 +12,17 @@ import { SessionChannel } from './session-channel.ts';
 import { SpriteLink } from './sprite-link.ts';
 import type { TokenFailures } from './token-failures.ts';
 
+/** A client that reads a goodbye leaves by itself, OpenSSH's without showing what it reads together with the end of the connection; ms until that end comes anyway. */
+const leaveMs = 500;
 /** Longest wait for a goodbye to get out, ms. */
-const goodbyeMs = 1_000;
+const goodbyeMs = 1_500;
 
 /** One client: lets somebody in to one sprite, and gives its channels what they need. */
 export class ClientConnection {
   readonly #deps: SshDeps;
   readonly #client: Connection;
   readonly #socket: Socket;
-  readonly #tellers = new Set<Teller>();
+  readonly #guests = new Set<Guest>();
   readonly #log: SshLog;
   #entry: Entry | undefined;
   #link: SpriteLink | undefined;
@@ -51,12 +53,15 @@ export class ClientConnection {
   /** Says goodbye to everyone in it and closes. Never rejects. */
   async close(reason: string): Promise<void> {
     const deadline = setTimeout(() => this.#socket.destroy(), goodbyeMs);
-    await Promise.all([...this.#tellers].map((one) => one.tell(reason)));
-    this.#client.end();
-    await new Promise<void>((resolve) => {
+    const closed = new Promise<void>((resolve) => {
       if (this.#socket.destroyed) resolve();
       else this.#socket.once('close', () => resolve());
     });
+    const guests = [...this.#guests];
+    await Promise.all(guests.map((one) => one.dismiss(reason)));
+    const end = setTimeout(() => this.#client.end(), guests.length > 0 ? leaveMs : 0);
+    await closed;
+    clearTimeout(end);
     clearTimeout(deadline);
   }
 
@@ -82,7 +87,7 @@ export class ClientConnection {
       writer: new ConnectionWriter(this.#client, this.#socket, this.#deps.limits),
       log: this.#log,
       environment: connectionVariables(this.#socket),
-      tellers: this.#tellers,
+      guests: this.#guests,
       channels: new ChannelCount(this.#deps.limits.maxChannels),
     };
     this.#serve(parts);

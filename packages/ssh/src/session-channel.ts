@@ -4,7 +4,7 @@ import type { ServerChannel, Session as SshSession } from 'ssh2';
 import { ChannelWriter } from './channel-writer.ts';
 import { sessionRequest, takeVariable, type Wanted, type Wishes } from './command.ts';
 import type { AgentForward } from './agent-forward.ts';
-import type { ConnectionParts } from './connection-parts.ts';
+import type { ConnectionParts, Guest } from './connection-parts.ts';
 import { exitOf } from './exit.ts';
 
 /** Input of a channel that its session has not taken, at which the channel is no longer read. */
@@ -16,7 +16,7 @@ const maxTermLength = 64;
 const failedStatus = 255;
 
 /** A `session` channel: at first what the client wishes for, then one shell, command or file server. */
-export class SessionChannel {
+export class SessionChannel implements Guest {
   readonly #parts: ConnectionParts;
   readonly #agent: AgentForward;
   readonly #wishes: Wishes = { env: {}, tty: null };
@@ -24,6 +24,7 @@ export class SessionChannel {
   readonly #gone = new AbortController();
   #session: Session | undefined;
   #wantsAgent = false;
+  #channel: ServerChannel | undefined;
   #writer: ChannelWriter | undefined;
 
   constructor(session: SshSession, parts: ConnectionParts, agent: AgentForward) {
@@ -32,8 +33,14 @@ export class SessionChannel {
     this.#listen(session);
   }
 
+  async dismiss(reason: string): Promise<void> {
+    await this.#tell(reason);
+    if (this.#channel !== undefined) end(this.#channel, undefined);
+    this.#gone.abort();
+  }
+
   /** Says something to the person at the other end, beside the output. Never rejects. */
-  async tell(message: string): Promise<void> {
+  async #tell(message: string): Promise<void> {
     const newline = this.#wishes.tty === null ? '\n' : '\r\n';
     await this.#writer?.write(Buffer.from(`${newline === '\n' ? '' : newline}sylph: ${message}${newline}`), 'stderr');
   }
@@ -81,8 +88,9 @@ export class SessionChannel {
     link.over.addEventListener('abort', gone, { once: true });
     this.#gone.signal.addEventListener('abort', () => link.over.removeEventListener('abort', gone), { once: true });
     this.#writer = new ChannelWriter(channel, writer, this.#gone.signal);
-    this.#parts.tellers.add(this);
-    void this.#serve(channel, wanted).finally(() => this.#parts.tellers.delete(this));
+    this.#channel = channel;
+    this.#parts.guests.add(this);
+    void this.#serve(channel, wanted).finally(() => this.#parts.guests.delete(this));
   }
 
   /** Never rejects. */
@@ -97,7 +105,7 @@ export class SessionChannel {
       if (this.#gone.signal.aborted) return;
       const { message, code, hint } = SylphError.from(error);
       if (code === 'internal') this.#parts.log.warn({ err: error }, 'a channel failed');
-      await this.tell(
+      await this.#tell(
         code === 'internal' ? 'something went wrong; the log of sylphd says more' : `${message}. ${hint}`,
       );
       end(channel, failedStatus);
@@ -127,7 +135,7 @@ export class SessionChannel {
     channel.once('end', () => {
       // A terminal whose client has left is hung up, which is something else than an end of input.
       if (session.request.tty !== null && this.#gone.signal.aborted) return;
-      this.#parts.link.wake();
+      if (!this.#gone.signal.aborted) this.#parts.link.wake();
       session.endInput();
     });
   }
@@ -141,11 +149,11 @@ export class SessionChannel {
           this.#parts.link.used();
           break;
         case 'dropped':
-          await this.tell(`${event.to - event.from} bytes of output are missing here`);
+          await this.#tell(`${event.to - event.from} bytes of output are missing here`);
           break;
         case 'end': {
           const { status, message } = exitOf(event.end);
-          if (message !== undefined) await this.tell(message);
+          if (message !== undefined) await this.#tell(message);
           end(channel, status);
           break;
         }

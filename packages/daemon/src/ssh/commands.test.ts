@@ -175,11 +175,12 @@ describe('commands and shells of OpenSSH', { concurrency: 2 }, () => {
     await using other = await SshWorld.open();
     const client = other.start(['-tt', 'echo ready; sleep 100']);
     const output: string[] = [];
-    client.stdout.on('data', (chunk: Buffer) => output.push(chunk.toString()));
+    for (const stream of [client.stdout, client.stderr])
+      stream.on('data', (chunk: Buffer) => output.push(chunk.toString()));
     await until(() => output.join('').includes('ready'), 'the command');
     const closed = once(client, 'close');
     await other.server.close();
     assert.deepEqual(await closed, [255, null]);
-    assert.match(output.join(''), /ready/);
+    assert.match(output.join(''), /sylph: the server goes down/);
   });
 });
