@@ -17,3 +17,4 @@ export * from './deps.ts';
 export * from './failpoints.ts';
 export { defaultShape } from './host-limits.ts';
 export { Sprites } from './sprites.ts';
+export { startThread } from './thread.ts';

@@ -1,5 +1,4 @@
-import { Worker } from 'node:worker_threads';
-import type { Session } from '@sylph/engine';
+import { startThread, type Session } from '@sylph/engine';
 import type { DrawingTask } from './screen-worker.ts';
 
 /** Newest output a picture is made from. An older part of a screen that nothing has drawn over since is missing. */
@@ -61,7 +60,7 @@ async function newestOutput(
 
 /** Undefined when it takes too long, or fails. */
 async function draw(task: DrawingTask): Promise<string | undefined> {
-  const worker = new Worker(new URL('./screen-worker.ts', import.meta.url), {
+  const worker = startThread(new URL('./screen-worker.ts', import.meta.url), {
     resourceLimits: { maxOldGenerationSizeMb: 128 },
   });
   const drawn = Promise.withResolvers<string | undefined>();

@@ -1,7 +1,6 @@
-import { getCompileCacheDir } from 'node:module';
 import { availableParallelism } from 'node:os';
-import path from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
 import { captureFailed } from './failure.ts';
 import type { WorkerCall, WorkerCalls, WorkerReply } from './jobs.ts';
@@ -26,11 +25,7 @@ class CaptureWorker {
   dead = false;
 
   constructor() {
-    // The directory in use is one of this Node's version below that which was asked for.
-    const cache = getCompileCacheDir();
-    this.#worker = new Worker(new URL('./start-worker.mjs', import.meta.url), {
-      workerData: { compileCache: cache === undefined ? undefined : path.dirname(cache) },
-    });
+    this.#worker = startThread(new URL('./worker.ts', import.meta.url));
     this.#worker.unref();
     this.#worker.on('message', (reply: WorkerReply) => {
       const pending = this.#pending.get(reply.id);
