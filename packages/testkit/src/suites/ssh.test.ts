@@ -100,6 +100,17 @@ test('a sprite without a network wakes by SSH, sleeps under a silent shell, and 
   assert.match(heard(), /kept4/);
   assert.equal(code, 5);
 
+  const silent = person.start(['box', 'cat']);
+  const echo = hear(silent);
+  silent.stdin.write('one ');
+  await until('an echo', async () => echo() === 'one ' || undefined, { timeoutMs: patienceMs });
+  await until('the sprite to sleep under the command', async () => (await status()) === 'warm' || undefined, {
+    timeoutMs: patienceMs,
+  });
+  silent.stdin.end('two');
+  await once(silent, 'close');
+  assert.equal(echo(), 'one two');
+
   const files = path.join(person.dir, 'files');
   await fs.mkdir(files);
   await fs.writeFile(path.join(files, 'one'), Buffer.alloc(300_000, 1));
