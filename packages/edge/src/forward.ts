@@ -1,4 +1,5 @@
 import type { ClientRequest as GuestRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { addTrailers, cut, flushHead, writeHead, type ClientAnswer } from './answer.ts';
 import type { ClientRequest } from './client.ts';
 import type { Exchange } from './exchange.ts';
@@ -47,34 +48,46 @@ export async function passAnswer(
   const status = message.statusCode ?? 502;
   const headers = answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion });
   writeHead(answer, status, message.statusMessage ?? '', headers);
-  let began = false;
-  const { socket: stream } = message;
-  message.once('end', () => {
-    began = true;
-    if (lastsUntilClose(message) && stream.destroyed && !stream.readableEnded) return cut(answer);
-    addTrailers(answer, trailers(message.rawTrailers));
-    answer.end();
+  message.on('error', () => {
+    // Its close follows.
   });
+  if (message.complete) passWhole(message, answer);
+  else passStream(message, answer, exchange);
+  await closed;
+}
+
+/** Passes on what has come whole with its head, as small answers do. */
+function passWhole(message: IncomingMessage, answer: ClientAnswer): void {
+  const { socket } = message;
+  const body = message.read() as Buffer | null;
+  finish(message, answer, socket, body);
+}
+
+function passStream(message: IncomingMessage, answer: ClientAnswer, exchange: Exchange): void {
+  // A head whose body lets wait is sent by itself.
+  if (message.readableLength === 0) flushHead(answer);
+  const { socket } = message;
+  message.once('end', () => finish(message, answer, socket, null));
   // It broke off in the middle.
   message.once('close', () => {
     if (!message.readableEnded) cut(answer);
-  });
-  message.on('error', () => {
-    // Its close follows.
   });
   answer.once('close', () => {
     if (!message.readableEnded) message.destroy();
   });
   message.pipe(answer, { end: false });
-  message.on('data', () => {
-    began = true;
-    exchange.used();
-  });
-  // A head whose body lets wait is sent by itself.
-  setImmediate(() => {
-    if (!began) flushHead(answer);
-  });
-  await closed;
+  message.on('data', () => exchange.used());
+}
+
+/** Ends an answer with the last of its body, unless the guest did not end it. */
+function finish(message: IncomingMessage, answer: ClientAnswer, socket: Socket, body: Buffer | null): void {
+  if (lastsUntilClose(message) && socket.destroyed && !socket.readableEnded) {
+    cut(answer);
+    return;
+  }
+  addTrailers(answer, trailers(message.rawTrailers));
+  if (body === null) answer.end();
+  else answer.end(body);
 }
 
 /** Whether an answer ends with its connection. Node takes every end for one, also when the connection broke. */

@@ -14,7 +14,9 @@ export class Starts {
 
   /** A lease that only its use keeps alive. Rejects with an `EdgeFailure`, or the reason of `signal`. */
   async use(view: SpriteView, { known, signal }: { known: boolean; signal: AbortSignal }): Promise<SpriteLease> {
-    if (view.state === 'running' || known) return this.#use(view, signal);
+    // Awake, it is there at once; the engine bounds what it does in the moment of going to sleep.
+    if (view.state === 'running') return this.#deps.service.use(view.org, view.row.name, { connection: true, signal });
+    if (known) return this.#use(view, signal);
     const { id } = view.row;
     const waiting = this.#strangers.get(id) ?? 0;
     if (waiting === 0 && this.#strangers.size >= this.#deps.limits.maxAnonymousStarts)

@@ -202,7 +202,7 @@ describe('clients', () => {
       socket.write(count % 2 === 0 ? 'GET / HTTP/1.1\r\nHo' : '');
       socket.resume();
       sockets.push(socket);
-      closed.push(once(socket, 'close'));
+      closed.push(new Promise((resolve) => void socket.once('close', resolve)));
     }
     const began = performance.now();
     assert.equal((await edge.fetch(edge.host('one'))).body, 'ok');
