@@ -119,6 +119,48 @@ test('whatever a name server sends, a sprite gets a message of records that were
   assert.ok(whole > 300, `${whole} answers were whole enough to be looked at`);
 });
 
+test('a written answer reads as it was meant, however long it may be', () => {
+  const name = fc.constantFrom(
+    'example.com',
+    'WWW.example.net',
+    'a.b.c.example.com',
+    '.',
+    'x'.repeat(63) + '.example.org',
+  );
+  const record = fc.oneof(
+    fc.record({ type: fc.constant('A' as const), name, data: fc.ipV4(), ttl: fc.nat(9) }),
+    fc.record({ type: fc.constant('CNAME' as const), name, data: name, ttl: fc.nat(9) }),
+    fc.record({
+      type: fc.constant('TXT' as const),
+      name,
+      data: fc.string({ maxLength: 200 }).map((text) => [Buffer.from(text)]),
+      ttl: fc.nat(9),
+    }),
+  );
+  const records = fc.array(record, { maxLength: 40 });
+  fc.assert(
+    fc.property(
+      records,
+      records,
+      fc.integer({ min: 512, max: 20_000 }),
+      fc.boolean(),
+      (answers, authorities, maxBytes, edns) => {
+        const query = readQuery(queryBytes('A Example.com', edns ? 1_232 : undefined));
+        assert.ok(query);
+        const written = writeReply(query, { rcode: 'NOERROR', answers, authorities }, maxBytes);
+        assert.ok(written.length <= maxBytes);
+        const read = dnsPacket.decode(written);
+        const all = [...(read.answers ?? []), ...(read.authorities ?? [])].map(textOf);
+        const wanted = [...answers, ...authorities].map(textOf);
+        assert.deepEqual(all, wanted.slice(0, all.length));
+        assert.equal(read.flag_tc, all.length < wanted.length);
+        assert.equal(read.additionals?.length, edns ? 1 : 0);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
 test('service bindings of any bytes lose their hints or are left out', () => {
   fc.assert(
     fc.property(noise, (data) => {
@@ -133,4 +175,8 @@ test('service bindings of any bytes lose their hints or are left out', () => {
 
 function typeNumber(type: string): number {
   return queryBytes(`${type} a`).readUInt16BE(12 + 3);
+}
+
+function textOf(record: Answer): string {
+  return `${record.name.toLowerCase()} ${record.type} ${'data' in record ? JSON.stringify(record.data) : ''}`;
 }

@@ -1,5 +1,6 @@
-import dnsPacket, { type Answer, type DecodedPacket, type Question, type RecordType } from 'dns-packet';
+import dnsPacket, { type Answer, type DecodedPacket, type Packet, type Question, type RecordType } from 'dns-packet';
 import { canonicalName } from './names.ts';
+import { writeMessage } from './reply-writer.ts';
 
 /** UDP payload we take and give: what fits a packet on nearly every path (DNS Flag Day 2020). */
 export const maxUdpBytes = 1_232;
@@ -66,26 +67,16 @@ export function emptyReply(rcode: Rcode): Reply {
   return { rcode, answers: [], authorities: [] };
 }
 
-/** Writes an answer, with the question it is to; what is longer than `maxBytes` becomes one that says so, and the asker comes back over TCP. */
-export function writeReply(query: Query, reply: Reply, maxBytes: number): Buffer {
-  const whole = encoded(query, reply, 0);
-  return whole.length <= maxBytes ? whole : encoded(query, emptyReply(reply.rcode), dnsPacket.TRUNCATED_RESPONSE);
-}
-
-function encoded(query: Query, { rcode, answers, authorities }: Reply, flags: number): Buffer {
-  return dnsPacket.encode({
+/** Writes an answer, with the question it is to; one that is longer than `maxBytes` is cut and says so, and the asker comes back over TCP. Throws on a record that cannot be written. */
+export function writeReply(query: Query, { rcode, answers, authorities }: Reply, maxBytes: number): Buffer {
+  const desired = query.recursionDesired ? dnsPacket.RECURSION_DESIRED : 0;
+  const head: Packet = {
     type: 'response',
     id: query.id,
-    flags:
-      flags |
-      dnsPacket.RECURSION_AVAILABLE |
-      (query.recursionDesired ? dnsPacket.RECURSION_DESIRED : 0) |
-      rcodes[rcode],
+    flags: dnsPacket.RECURSION_AVAILABLE | desired | rcodes[rcode],
     questions: [questionOf(query.name, query.type, query.class)],
-    answers: [...answers],
-    authorities: [...authorities],
-    additionals: query.edns ? [ourOptions] : [],
-  });
+  };
+  return writeMessage(head, { answers, authorities, additionals: query.edns ? [ourOptions] : [] }, maxBytes);
 }
 
 const ourOptions: Answer = {
