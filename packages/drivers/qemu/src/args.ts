@@ -117,6 +117,9 @@ function commandLine(tscKhz: number | undefined): string {
  */
 const networkCard = 'virtio-net-device,netdev=net0,guest_announce=off';
 
+/** A guest has IPv6 whatever its host has: the stack says at once what it cannot reach, where silence would have programs wait. */
+const userIpv6 = 'ipv6=on,ipv6-prefix=fdf::,ipv6-prefixlen=64,ipv6-host=fdf::2,ipv6-dns=fdf::3';
+
 function networkArgs(network: NetworkAttachment): string[] {
   switch (network.kind) {
     case 'none':
@@ -131,7 +134,10 @@ function networkArgs(network: NetworkAttachment): string[] {
         `dhcpstart=${address(network.guestAddress)}`,
       ];
       return [
-        ...['-netdev', `user,id=net0,ipv6=off,${options.join(',')},restrict=${network.restricted ? 'on' : 'off'}`],
+        ...[
+          '-netdev',
+          `user,id=net0,${network.restricted ? 'ipv6=off' : userIpv6},${options.join(',')},restrict=${network.restricted ? 'on' : 'off'}`,
+        ],
         ...['-device', `${networkCard},mac=${mac(network.mac)}`],
       ];
     }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NetworkAttachment } from '@sylph/engine';
 import { enterOwnNetwork } from '@sylph/testkit';
 import type { NamespaceNetwork } from './network.ts';
 import { networkOf, TestSprite } from './testing/fixture.ts';
@@ -38,11 +37,10 @@ after(async () => {
 });
 
 async function plug(network: NamespaceNetwork, sprite: TestSprite): Promise<string> {
-  const attachment: NetworkAttachment = await network.attach(sprite);
-  assert.equal(attachment.kind, 'tap');
-  const { namespace } = attachment as Extract<NetworkAttachment, { kind: 'tap' }>;
-  await guest.plug(namespace);
-  return namespace;
+  const attachment = await network.attach(sprite);
+  assert.ok(attachment.kind === 'tap');
+  await guest.plug(attachment.namespace);
+  return attachment.namespace;
 }
 
 const settled = async (): Promise<void> => sleep(300);

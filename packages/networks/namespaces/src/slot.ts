@@ -1,8 +1,8 @@
 import fs from 'node:fs/promises';
 import { guestMac } from '@sylph/engine';
-import { slotNumber, type Instance, type SlotPlace } from './plan.ts';
+import type { Instance, SlotPlace } from './plan.ts';
 import { slotTables, type SlotRules } from './slot-table.ts';
-import { ipBatch, namespaceDir, namespaceFile, runTool } from './tools.ts';
+import { ipBatch, namespaceFile, runTool } from './tools.ts';
 
 /** Device the hypervisor opens in a slot. */
 export const tapDevice = 'spr-tap';
@@ -88,13 +88,6 @@ export async function removeSlot(name: string): Promise<void> {
     // Without either there is nothing to remove; whoever needs the name finds it taken otherwise.
     if (!/Cannot find|No such/.test(String(error))) throw error;
   });
-}
-
-/** Names of the instance's slots there are, as far as they have a namespace. */
-export async function slotNames(instance: Instance): Promise<string[]> {
-  // No directory: nobody has made a namespace yet.
-  const names = await fs.readdir(namespaceDir).catch(() => []);
-  return names.filter((name) => slotNumber(instance, name) !== undefined);
 }
 
 /** Identity of a namespace, by which the one a process is in is recognized. Undefined when it is gone. */
