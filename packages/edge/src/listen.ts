@@ -89,6 +89,8 @@ async function tlsListener(
     noDelay: true,
   });
   certificate.onChange = (pair) => server.setSecureContext(pair);
+  // A server of Node's begins to watch for slow heads when it listens; this one gets its connections from us.
+  server.once('listening', () => edge.http1.emit('listening'));
   server.on('secureConnection', (socket) => {
     const { alpnProtocol } = socket;
     (alpnProtocol === 'h2' ? edge.http2 : edge.http1).emit('connection', socket);

@@ -215,6 +215,18 @@ describe('TLS', () => {
     session.destroy();
   });
 
+  it('cuts off clients that are slow within it', async () => {
+    const limits = { headersTimeoutMs: 500 };
+    await using edge = await EdgeFixture.open({ tls: (dir) => selfSigned(dir), limits });
+    const socket = tls.connect({ port: edge.port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    socket.on('error', () => {});
+    socket.resume();
+    const closed = new Promise((resolve) => socket.once('close', () => resolve(true)));
+    socket.write('GET / HTTP/1.1\r\nHo');
+    assert.equal(await Promise.race([closed, sleep(5_000)]), true);
+  });
+
   it('answers clients that speak no TLS, or break it off, with nothing, and goes on', async () => {
     await using edge = await EdgeFixture.open({ tls: (dir) => selfSigned(dir) });
     await edge.sprite('one', (_request, response) => response.end('ok'));

@@ -255,6 +255,31 @@ describe('clients', () => {
     request.destroy();
   });
 
+  it('that are merely silent are not given up', async () => {
+    await using edge = await EdgeFixture.open({ limits: { stallTimeoutMs: 200 } });
+    const server = http.createServer((_request, response) => void response.write('events'));
+    server.on('upgrade', (_request, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+      socket.pipe(socket);
+    });
+    const sprite = await edge.sprite('one', () => {});
+    sprite.ports.set(8080, await edge.listen(server));
+    const headers = { host: edge.host('one') };
+    const events = http.get({ host: '127.0.0.1', port: edge.port, headers, agent: false });
+    const [stream] = (await once(events, 'response')) as [http.IncomingMessage];
+    stream.on('error', () => {});
+    const handshake = { ...headers, connection: 'Upgrade', upgrade: 'websocket' };
+    const chat = http.get({ host: '127.0.0.1', port: edge.port, headers: handshake, agent: false });
+    const [, socket] = (await once(chat, 'upgrade')) as [http.IncomingMessage, net.Socket];
+    await sleep(1_000);
+    assert.ok(!stream.destroyed && !socket.destroyed);
+    socket.write('still there');
+    const [echo] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(echo.toString(), 'still there');
+    events.destroy();
+    socket.destroy();
+  });
+
   it('of one address have so many connections, and all together so many', async () => {
     for (const [limits, trusts] of [
       [{ maxConnections: 5 }, () => true],
