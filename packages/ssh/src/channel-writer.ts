@@ -20,11 +20,23 @@ export class ConnectionWriter {
   readonly #client: Connection;
   readonly #socket: Socket;
   readonly #maxUnsentBytes: number;
+  #gathering = false;
 
   constructor(client: Connection, socket: Socket, { maxUnsentBytes }: { maxUnsentBytes: number }) {
     this.#client = client;
     this.#socket = socket;
     this.#maxUnsentBytes = maxUnsentBytes;
+  }
+
+  /** The library hands a packet over in three pieces: what is written until the event loop's next turn goes out together. */
+  gather(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#socket.cork();
+    setImmediate(() => {
+      this.#gathering = false;
+      this.#socket.uncork();
+    });
   }
 
   /** Resolves when little is unsent, or `gone` fires. */
@@ -58,6 +70,7 @@ export class ChannelWriter {
   async write(bytes: Buffer, stream: 'stdout' | 'stderr' = 'stdout'): Promise<void> {
     await this.#connection.room(this.#gone);
     if (this.#gone.aborted) return;
+    this.#connection.gather();
     await this.#written(bytes, stream);
     Object.assign(this.#channel, {
       _chunk: undefined,

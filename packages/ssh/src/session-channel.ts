@@ -72,7 +72,8 @@ export class SessionChannel implements Guest {
     );
     session.on('subsystem', (accept, reject, { name }) => {
       if (name === 'sftp') this.#begin(session, accept(), { kind: 'sftp' });
-      else reject();
+      // Of a request that wants no answer there is none.
+      else (reject as (() => void) | undefined)?.();
     });
   }
 

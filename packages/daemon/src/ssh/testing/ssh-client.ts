@@ -10,7 +10,8 @@ export class SshClient implements AsyncDisposable {
 
   private constructor(client: ssh2.Client) {
     this.client = client;
-    this.#closed = once(client, 'close');
+    // Whatever goes wrong before it.
+    this.#closed = new Promise((resolve) => client.once('close', resolve));
   }
 
   /** Rejects when nobody is let in. */
