@@ -18,8 +18,8 @@ function cookiesOf(answer: FetchedAnswer): string {
 }
 
 /** Logs in at a private sprite as a browser would; the cookie. */
-async function login(edge: EdgeFixture, name: string, token: string): Promise<string> {
-  const first = await edge.fetch(edge.host(name), '/there?q=1', { headers: page });
+async function login(edge: EdgeFixture, name: string, token: string, host = edge.host(name)): Promise<string> {
+  const first = await edge.fetch(host, '/there?q=1', { headers: page });
   assert.equal(first.status, 302);
   const at = new URL(first.headers.location as string);
   const shown = await edge.fetch(at.host, `${at.pathname}${at.search}`, { headers: page });
@@ -32,15 +32,11 @@ async function login(edge: EdgeFixture, name: string, token: string): Promise<st
   });
   assert.equal(sent.status, 303, sent.body);
   const back = new URL(sent.headers.location as string);
-  assert.equal(back.host, edge.host(name), 'back to where it began');
+  assert.equal(back.host, host, 'back to where it began');
   const entered = await edge.fetch(back.host, `${back.pathname}${back.search}`, {
     headers: { ...page, cookie: cookiesOf(first) },
   });
-  assert.deepEqual(
-    [entered.status, entered.headers.location],
-    [302, `http://${edge.host(name)}/there?q=1`],
-    entered.body,
-  );
+  assert.deepEqual([entered.status, entered.headers.location], [302, `http://${host}/there?q=1`], entered.body);
   return cookiesOf(entered).split('; ')[0] as string;
 }
 
@@ -200,6 +196,19 @@ describe('a private sprite', () => {
       ],
     ] as const)
       assert.equal(await status(headers, method), 401, JSON.stringify(headers));
+  });
+
+  it('is reached by a domain of its own alike', async () => {
+    await using edge = await EdgeFixture.open();
+    const sprite = await edge.sprite('one', show, { auth: 'sprite' });
+    await edge.domain(sprite, 'app.example.com');
+    assert.equal((await edge.fetch('App.Example.com', '/')).status, 401);
+    assert.equal((await edge.fetch('other.example.com', '/')).status, 404);
+    const cookie = await login(edge, 'one', edge.token(), 'app.example.com');
+    const inside = await edge.fetch('app.example.com', '/', { headers: { cookie } });
+    assert.equal(JSON.parse(inside.body).host, 'app.example.com');
+    await edge.repository.edge.removeDomain(sprite.row.id, 'app.example.com');
+    assert.equal((await edge.fetch('app.example.com', '/', { headers: { cookie } })).status, 404);
   });
 
   it('cannot plant cookies of the edge', async () => {
