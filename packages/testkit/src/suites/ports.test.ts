@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { proxyPort } from '@fly/sprites';
 import { SylphClient } from '@sylph/client';
 import { Api } from '../api.ts';
@@ -36,6 +37,16 @@ while True:
   c,_=l.accept()
   try:
     c.sendall(b'banner'); c.recv(1)
+  except OSError: pass
+  c.close()`;
+
+/** Sends back what comes until it ends, then ends. */
+const echo = `import socket
+l=socket.create_server(("127.0.0.1",7002))
+while True:
+  c,_=l.accept()
+  try:
+    while b:=c.recv(100): c.sendall(b)
   except OSError: pass
   c.close()`;
 
@@ -111,6 +122,30 @@ test('no banner is lost, and a suspend ends an open connection with its reason',
   }
   await again[Symbol.asyncDispose]();
   service.command.kill('SIGKILL');
+});
+
+test('a connection keeps its sprite awake while bytes flow, and is closed with the reason when it falls asleep', async () => {
+  await api.create('idle', { idle_timeout_s: 3 });
+  // Neither a client nor a job holds the sprite awake.
+  await api.text('idle', `setsid python3 -c '${echo}' >/dev/null 2>&1 </dev/null &`);
+  const connection = await until('the service to listen', () =>
+    client.dial('idle', { port: 7002 }).catch(() => undefined),
+  );
+  const heard = connection.input[Symbol.asyncIterator]();
+  for (let second = 0; second < 8; second++) {
+    await connection.write(Buffer.from('x'));
+    assert.equal((await heard.next()).done, false);
+    await sleep(1_000);
+  }
+  const silentAt = performance.now();
+  await assert.rejects(heard.next(), { code: 'connection_lost', message: /1012.*put to sleep.*connect again/ });
+  assert.ok(performance.now() - silentAt > 1_000);
+  await until('the sprite to sleep', async () => (await client.sprites.get('idle')).status === 'warm');
+  // The next connection wakes it, and the service has slept with it.
+  const again = await client.dial('idle', { port: 7002 });
+  await again.write(Buffer.from('y'));
+  await again.endInput();
+  assert.equal(Buffer.concat(await Array.fromAsync(again.input)).toString(), 'y');
 });
 
 test('a port nobody listens on says so', async () => {
