@@ -20,12 +20,16 @@ export async function openNetwork(
   const notices: string[] = [];
   let because: string | undefined;
   if (config.network === 'auto' || config.network === 'namespaces') {
-    const namespaces = await namespaceNetwork(config, log, notices);
     try {
+      const namespaces = await namespaceNetwork(config, log, notices);
       await namespaces.open();
       return { network: namespaces, notices };
     } catch (error) {
+      // A setting that fits nothing is not the host's fault.
+      if (error instanceof RangeError)
+        throw new SylphError('invalid_request', `network-allow or dns-upstream: ${error.message}`, { cause: error });
       const failure = SylphError.from(error);
+      if (failure.code === 'invalid_request') throw failure;
       if (config.network === 'namespaces')
         throw new SylphError('host_unfit', `network namespaces cannot be had: ${failure.message}`, {
           hint: failure.code === 'internal' ? undefined : failure.hint,

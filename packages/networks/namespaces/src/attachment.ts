@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkGuest } from '@sylph/engine';
 import type { NetworkDenial, NetworkPolicy } from '@sylph/model';
 import type { AdmittedAddress, CompiledPolicy, DnsClient, NameDenialReason, SpecialRanges } from '@sylph/network-dns';
@@ -8,6 +9,8 @@ import { KnownAddresses } from './known-addresses.ts';
 import { admissionRules, firstGeneration, slotPolicyRules, type SlotRules } from './slot-table.ts';
 import { nft } from './tools.ts';
 
+/** How many times as long as letting addresses through took nothing is done before the next: a guest that asks for ever new names gets a third of a processor at most, and its answers together. */
+const admissionRest = 2;
 /** Names denied that are counted until they are asked for. */
 const maxDeniedNames = 512;
 
@@ -41,6 +44,8 @@ export class Attachment implements DnsClient {
   readonly #deniedNames = new Map<string, NetworkDenial>();
   #queue: Promise<unknown> = Promise.resolve();
   #waiting: Waiting | undefined;
+  /** The last time addresses were let through. */
+  #admission = { endedAt: 0, tookMs: 0 };
 
   /** In a slot that was made a moment ago and restricts nothing. */
   constructor(guest: NetworkGuest, place: SlotPlace, deps: AttachmentDeps) {
@@ -107,9 +112,14 @@ export class Attachment implements DnsClient {
     this.#waiting = waiting;
     waiting.done = this.#enqueue(async () => {
       if (this.#waiting === waiting) this.#waiting = undefined;
+      const restMs = this.#admission.endedAt + this.#admission.tookMs * admissionRest - performance.now();
+      if (restMs > 0) await sleep(restMs);
       if (judgedBy !== this.#policy) return;
+      const startedAt = performance.now();
       const { admitted, forgotten } = this.#known.add(waiting.answers, Date.now());
       await nft(admissionRules(admitted, forgotten), this.place.name);
+      const endedAt = performance.now();
+      this.#admission = { endedAt, tookMs: endedAt - startedAt };
     });
     return waiting.done;
   }

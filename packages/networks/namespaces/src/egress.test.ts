@@ -179,6 +179,19 @@ test('what was denied is told, counted, with its reason, and once', async () => 
   assert.deepEqual(await network.takeDenials(sprite.spriteId), []);
 });
 
+test('a flood of new connections is held back in its own slot, and the neighbour does not notice', async () => {
+  const before = await forwardedBy('sylph0-0');
+  for (let index = 0; index < 4_000; index++) one.send(frameOf({ sourcePort: 2_000 + index, port: 9, text: 'flood' }));
+  one.send(frameOf({ protocol: 47 }));
+  const outcome = await two.party.tries(internet.web4, ports.web);
+  assert.equal(outcome, 'reached');
+  await until(async () =>
+    (await network.takeDenials(sprites[0].spriteId)).some(({ protocol }) => protocol === 'gre' || protocol === '47'),
+  );
+  const out = (await forwardedBy('sylph0-0')) - before;
+  assert.ok(out >= 1_000 && out < 3_500, `${out} got out`);
+});
+
 /** Packets that came out of a slot. */
 async function forwardedBy(link: string): Promise<number> {
   const [{ stats64 }] = JSON.parse(await runTool('ip', ['-j', '-s', 'link', 'show', link])) as [

@@ -206,7 +206,7 @@ export class NamespaceNetwork implements HostNetwork {
     const { host, slots, stock, forwarder, inherited } = this.#opened;
     await stock[Symbol.asyncDispose]();
     await forwarder.close();
-    if (vmsRemain) return void (this.#opened = undefined);
+    if (vmsRemain && this.#attached.size + this.#foreign.size > 0) return void (this.#opened = undefined);
     this.#linger.clear();
     await Promise.all(this.#parting.values());
     await Promise.all(this.#removals);

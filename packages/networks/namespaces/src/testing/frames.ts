@@ -6,16 +6,25 @@ export interface Frame {
   text?: string;
   mac?: string;
   source?: string;
+  sourcePort?: number;
+  port?: number;
   /** Of IP; the payload is a UDP datagram all the same. */
   protocol?: number;
 }
 
 /** Bytes of a frame. UDP goes without checksum, which it may. */
-export function frameOf({ text = '', mac = guestMac, source = '10.0.0.1', protocol = 17 }: Frame): Buffer {
+export function frameOf({
+  text = '',
+  mac = guestMac,
+  source = '10.0.0.1',
+  protocol = 17,
+  sourcePort = 40_000,
+  port = ports.other,
+}: Frame): Buffer {
   const payload = Buffer.from(text);
   const udp = Buffer.alloc(8);
-  udp.writeUInt16BE(40_000, 0);
-  udp.writeUInt16BE(ports.other, 2);
+  udp.writeUInt16BE(sourcePort, 0);
+  udp.writeUInt16BE(port, 2);
   udp.writeUInt16BE(8 + payload.length, 4);
   const ip = Buffer.alloc(20);
   ip[0] = 0x45;
