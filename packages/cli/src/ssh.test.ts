@@ -24,17 +24,20 @@ let fixture: CliFixture;
 let ownLine: string;
 let fingerprint: string;
 
+function answerTo({ method, url = '' }: IncomingMessage): object {
+  if (method === 'POST') return { ...row, fingerprint };
+  if (url === '/v1/sprites/one') return { name: 'one' };
+  if (url.startsWith('/v1/sprites')) return { sprites: [{ name: 'one' }, { name: 'two' }], has_more: false };
+  return { keys, server: shown };
+}
+
 const http = createServer((request: IncomingMessage, response: ServerResponse) => {
   let body = '';
   request.on('data', (chunk: Buffer) => (body += chunk.toString()));
   request.on('end', () => {
     requests.push(`${request.method} ${request.url} ${body}`.trimEnd());
-    if (request.method === 'DELETE') return void response.writeHead(204).end();
-    if (request.method === 'POST') return void response.end(JSON.stringify({ ...row, fingerprint }));
-    if (request.url?.startsWith('/v1/sprites?') || request.url === '/v1/sprites')
-      return void response.end(JSON.stringify({ sprites: [{ name: 'one' }, { name: 'two' }], has_more: false }));
-    if (request.url === '/v1/sprites/one') return void response.end(JSON.stringify({ name: 'one' }));
-    response.end(JSON.stringify({ keys, server: shown }));
+    if (request.method === 'DELETE') response.writeHead(204).end();
+    else response.end(JSON.stringify(answerTo(request)));
   });
 });
 
