@@ -216,7 +216,7 @@ export const errorTable = {
     status: 502,
     exitCode: 1,
     retryable: true,
-    fault: 'user',
+    fault: 'ours',
     hint: 'Start a server in the sprite on port 8080, or a service with an HTTP port.',
   },
   /** Of a sprite's URL: what listens there does not speak HTTP as it should. */
@@ -224,7 +224,7 @@ export const errorTable = {
     status: 502,
     exitCode: 1,
     retryable: true,
-    fault: 'user',
+    fault: 'ours',
     hint: 'Look at the log of the server in the sprite.',
   },
   /** Nobody knows how the command ended: running it again may do its work twice. */
