@@ -109,8 +109,8 @@ provide_qemu() {
 
 works() { [ -x "$node" ] && "$node" --version 2>/dev/null | grep -q '^v26\.'; }
 
-# Says what it fetches; a registry that does not answer is tried for a while by npm itself.
-install_npm() { timeout 900 npm ci --include=dev --loglevel=http; }
+# Says what it fetches; a registry that does not answer is tried for a while by npm itself. Only the package that brings Node runs a script, whatever npm's version makes of allowScripts: others would compile what is not used.
+install_npm() { timeout 900 npm ci --include=dev --ignore-scripts --loglevel=http && timeout 300 npm rebuild node; }
 
 provide_npm() {
   if node scripts/npm-in-sync.mjs && works; then say "==> npm packages: there, Node $("$node" --version)"; return; fi

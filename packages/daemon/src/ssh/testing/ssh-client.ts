@@ -11,7 +11,7 @@ export class SshClient implements AsyncDisposable {
   private constructor(client: ssh2.Client) {
     this.client = client;
     // Whatever goes wrong before it.
-    this.#closed = new Promise((resolve) => client.once('close', resolve));
+    this.#closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
   }
 
   /** Rejects when nobody is let in. */
