@@ -118,7 +118,7 @@ function commandLine(tscKhz: number | undefined): string {
 const networkCard = 'virtio-net-device,netdev=net0,guest_announce=off';
 
 /** A guest has IPv6 whatever its host has: the stack says at once what it cannot reach, where silence would have programs wait. */
-const userIpv6 = 'ipv6=on,ipv6-prefix=fdf::,ipv6-prefixlen=64,ipv6-host=fdf::2,ipv6-dns=fdf::3';
+const userIpv6 = 'ipv4=on,ipv6=on,ipv6-prefix=fdf::,ipv6-prefixlen=64,ipv6-host=fdf::2,ipv6-dns=fdf::3';
 
 function networkArgs(network: NetworkAttachment): string[] {
   switch (network.kind) {
@@ -142,8 +142,9 @@ function networkArgs(network: NetworkAttachment): string[] {
       ];
     }
     case 'tap':
-      // Without offloads, as in user mode: a guest's memory then loads with either.
+      // Without offloads, as in user mode. With a stack of that mode, which nothing is plugged into: a snapshot holds the state of one where its VM had one, and only then does the other kind load it.
       return [
+        ...['-netdev', 'user,id=idle,ipv6=off,restrict=on'],
         ...['-netdev', `tap,id=net0,ifname=${device(network.device)},script=no,downscript=no,vnet_hdr=off`],
         ...['-device', `${networkCard},mac=${mac(network.mac)}`],
       ];
