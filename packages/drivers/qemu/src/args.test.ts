@@ -19,6 +19,7 @@ const spec: Pick<VmSpec, 'shape' | 'network' | 'machine' | 'memory'> = {
 };
 const memory = { devPath: '/pool/rest/dev', format: 'devices' } as const;
 const valueOf = (args: string[], option: string): string | undefined => args[args.indexOf(option) + 1];
+const tap = { kind: 'tap', namespace: '/run/netns/sylph0-1', device: 'spr-tap', mac: guestMac } as const;
 const user = spec.network as Extract<VmSpec['network'], { kind: 'user' }>;
 
 test('a boot gets kernel, initrd and the rate of its counter; a start from memory gets neither', () => {
@@ -44,6 +45,16 @@ test('devices are the same for every kind of network', () => {
     return args.filter((_, index) => args[index - 1] === '-device').map((device) => device.split(',')[0] ?? '');
   };
   assert.deepEqual(devices({ kind: 'none', mac: guestMac }), devices(spec.network));
+  assert.deepEqual(devices(tap), devices(spec.network));
+});
+
+test('a slot has a stack of user mode without a card, so that memory of either kind loads in the other', () => {
+  const backends = (network: VmSpec['network']): (string | undefined)[] => {
+    const args = qemuArgs({ ...spec, network }, undefined);
+    return args.filter((_, index) => args[index - 1] === '-netdev').map((backend) => backend.split(',')[0]);
+  };
+  assert.deepEqual(backends(tap), ['user', 'tap']);
+  assert.deepEqual(backends(user), ['user']);
 });
 
 test('the sandbox denies everything it can', () => {
@@ -68,6 +79,8 @@ test('what fits no grammar never becomes an option', () => {
     { ...user, gateway: 'host' },
     { ...user, dns: '::1' },
     { ...user, dns: user.gateway },
+    { ...tap, device: 'spr-tap,script=/tmp/x' },
+    { ...tap, mac: 'spr' },
   ];
   for (const network of bad)
     assert.throws(() => qemuArgs({ ...spec, network }, undefined), SylphError, JSON.stringify(network));
