@@ -1,4 +1,5 @@
 import type { GuestChannel, SpriteLease } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
 import { AwakeSprite, LastTargets } from './awake-sprite.ts';
 import type { ResolvedEdgeDeps } from './deps.ts';
 import type { Found } from './directory.ts';
@@ -26,6 +27,9 @@ export interface Passage {
 
 /** Methods that may be sent twice: nothing changes by the second (RFC 9110, section 9.2.2). */
 const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
+/** Times a request is sent: over a connection that was kept, over a new one, and once more when the sprite went to sleep meanwhile. */
+const maxAttempts = 3;
 
 /** Carries requests to guests and answers back. */
 export class Proxy implements Disposable {
@@ -131,17 +135,21 @@ export class Proxy implements Disposable {
     };
   }
 
+  /** Sends a request, and again where the guest cannot have seen it, or may see it twice. */
   async #send(passage: Passage, place: Entered, sending: Sending): Promise<GuestAnswer> {
-    try {
-      return await this.#sendOnce(passage, place, sending, false);
-    } catch (error) {
-      if (!(error instanceof StaleConnection)) throw error;
-      if (sending.unrepeatable)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#sendOnce(passage, place, sending, attempt > 1);
+      } catch (error) {
+        const again = error instanceof NothingSent || (error instanceof StaleConnection && !sending.unrepeatable);
+        if (again && attempt < maxAttempts) continue;
+        if (error instanceof NothingSent) throw error.cause;
+        if (!(error instanceof StaleConnection)) throw error;
         throw new EdgeFailure('bad_http_answer', 'the server in the sprite closed the connection without an answer', {
           cause: error,
         });
+      }
     }
-    return this.#sendOnce(passage, place, sending, true);
   }
 
   async #sendOnce(
@@ -157,7 +165,8 @@ export class Proxy implements Disposable {
     exchange.awaitsAnswer = true;
     try {
       const sprite = this.#awakeSprite(lease);
-      const way = await sprite.way(found.port, { unrepeatable: sending.unrepeatable, fresh, signal });
+      const { unrepeatable } = sending;
+      const way = await sprite.way(found.port, { unrepeatable, fresh, signal }).catch(rethrowUnsent);
       const headers = requestHeaders(visit.request.rawHeaders, factsOf(passage, sending.body));
       if (sending.upgrade === true) headers.push(...upgradeHeaders(visit.request));
       const guest = openGuestRequest(
@@ -215,6 +224,15 @@ function factsOf({ visit, dropAuthorization }: Passage, body: RequestFacts['body
     body,
   };
 }
+
+/** A sprite that has just gone to sleep has ended its channel: it is woken again. */
+function rethrowUnsent(error: unknown): never {
+  if (error instanceof SylphError && error.code === 'agent_failed') throw new NothingSent('', { cause: error });
+  throw error;
+}
+
+/** The channel had ended before anything was sent. */
+class NothingSent extends Error {}
 
 /** How a client frames its body, as the server's parser understood it. */
 function bodyOf(request: Visit['request']): RequestFacts['body'] {

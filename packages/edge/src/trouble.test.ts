@@ -129,6 +129,22 @@ describe('a guest', () => {
     assert.equal(sprite.wakes, 2);
   });
 
+  it('that goes to sleep under a request is woken for it, also for one that must not be sent twice', async () => {
+    await using edge = await EdgeFixture.open();
+    const bodies: string[] = [];
+    const sprite = await edge.sprite('one', (request, response) => {
+      request.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
+      request.on('end', () => response.end('ok'));
+    });
+    for (const body of ['first', 'second', 'third']) {
+      assert.equal((await edge.fetch(edge.host('one'), '/', { method: 'POST', body })).body, 'ok');
+      sprite.sleepUnderUse();
+    }
+    assert.deepEqual(bodies, ['first', 'second', 'third']);
+    assert.equal((await edge.fetch(edge.host('one'))).body, 'ok');
+    assert.equal(sprite.wakes, 4);
+  });
+
   it('that works on a request is kept awake meanwhile', async () => {
     await using edge = await EdgeFixture.open();
     const sprite = await edge.sprite('one', (_request, response) => void setTimeout(() => response.end(), 1_200));

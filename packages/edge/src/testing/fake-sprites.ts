@@ -30,6 +30,7 @@ export class FakeSprite {
   dials = 0;
   serviceLists = 0;
   #channel: FakeChannel | undefined;
+  #ended: FakeChannel | undefined;
 
   constructor(org: OrgRow, row: SpriteRow) {
     this.org = org;
@@ -41,6 +42,9 @@ export class FakeSprite {
   }
 
   async wake(): Promise<GuestChannel> {
+    const ended = this.#ended;
+    this.#ended = undefined;
+    if (ended !== undefined) return ended as unknown as GuestChannel;
     if (this.#channel === undefined) {
       this.wakes += 1;
       await this.onWake();
@@ -48,6 +52,13 @@ export class FakeSprite {
       this.state = 'running';
     }
     return this.#channel as unknown as GuestChannel;
+  }
+
+  /** It goes to sleep in the very moment of the next use, which still gets the channel that has ended. */
+  sleepUnderUse(): void {
+    this.#channel?.cut();
+    this.#ended = this.#channel;
+    this.#channel = undefined;
   }
 
   /** As when nobody used it for long: connections break. */
