@@ -17,6 +17,8 @@ export interface SshLimits {
   maxChannels: number;
   /** Ports and sockets inside that one connection may have listened on. */
   maxListeners: number;
+  /** A command without a terminal keeps its sprite awake until it and its client have been silent for so long. */
+  commandSilenceMs: number;
   /** Unsent bytes of a connection at which nothing more is written to it, and, beyond any window a client may open, at which it is no longer read. */
   maxUnsentBytes: number;
   /** A silent connection is asked whether it lives so often, and given up after so many questions without an answer. */
@@ -37,6 +39,7 @@ export const defaultSshLimits: SshLimits = {
   tokenFailuresPerMinute: 10,
   maxChannels: 128,
   maxListeners: 16,
+  commandSilenceMs: 3_600_000,
   maxUnsentBytes: 1024 * 1024,
   keepAliveMs: 60_000,
   keepAliveTries: 10,

@@ -2,6 +2,7 @@ import type { Session } from '@sylph/engine';
 import { signalName, SylphError } from '@sylph/model';
 import type { ServerChannel, Session as SshSession } from 'ssh2';
 import { ChannelWriter } from './channel-writer.ts';
+import { ClientHold } from './client-hold.ts';
 import { sessionRequest, takeVariable, type Wanted, type Wishes } from './command.ts';
 import type { AgentForward } from './agent-forward.ts';
 import type { ConnectionParts, Guest } from './connection-parts.ts';
@@ -98,10 +99,11 @@ export class SessionChannel implements Guest {
   async #serve(channel: ServerChannel, wanted: Wanted): Promise<void> {
     try {
       const session = await this.#start(wanted);
-      using _attached = session.attach({ awake: false });
+      const isAwaited = wanted.kind === 'exec' && this.#wishes.tty === null;
+      using hold = new ClientHold(session, isAwaited ? this.#parts.deps.limits.commandSilenceMs : 0);
       this.#session = session;
-      this.#passInput(channel, session);
-      await this.#passOutput(channel, session);
+      this.#passInput(channel, session, hold);
+      await this.#passOutput(channel, session, hold);
     } catch (error) {
       if (this.#gone.signal.aborted) return;
       const { message, code, hint } = SylphError.from(error);
@@ -120,10 +122,11 @@ export class SessionChannel implements Guest {
     return await lease.sessions.start(sessionRequest(wanted, this.#wishes, { view: lease.view, more, deps }));
   }
 
-  #passInput(channel: ServerChannel, session: Session): void {
+  #passInput(channel: ServerChannel, session: Session, hold: ClientHold): void {
     let unwrittenBytes = 0;
     channel.on('data', (chunk: Buffer) => {
       this.#parts.link.wake();
+      hold.heard();
       unwrittenBytes += chunk.length;
       if (unwrittenBytes > maxUnwrittenBytes) channel.pause();
       const written = (): void => {
@@ -141,13 +144,14 @@ export class SessionChannel implements Guest {
     });
   }
 
-  async #passOutput(channel: ServerChannel, session: Session): Promise<void> {
+  async #passOutput(channel: ServerChannel, session: Session, hold: ClientHold): Promise<void> {
     const writer = this.#writer as ChannelWriter;
     for await (const event of session.read({ offset: 0, signal: this.#gone.signal })) {
       switch (event.type) {
         case 'output':
           await writer.write(event.bytes, event.stream);
           this.#parts.link.used();
+          hold.heard();
           break;
         case 'dropped':
           await this.#tell(`${event.to - event.from} bytes of output are missing here`);

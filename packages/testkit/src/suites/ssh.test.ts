@@ -5,6 +5,7 @@ import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SylphClient } from '@sylph/client';
 import { Api } from '../api.ts';
@@ -49,8 +50,9 @@ class Person implements AsyncDisposable {
     );
   }
 
+  /** Starts ssh; it is killed when it outstays all patience. */
   start(args: string[]): ChildProcessWithoutNullStreams {
-    return spawn('ssh', ['-F', path.join(this.dir, 'config'), ...args]);
+    return spawn('ssh', ['-F', path.join(this.dir, 'config'), ...args], { timeout: 2 * patienceMs });
   }
 
   /** Runs a program of OpenSSH, or one that uses it, to its end. */
@@ -79,7 +81,7 @@ function hear(client: ChildProcessWithoutNullStreams): () => string {
 test('a sprite without a network wakes by SSH, sleeps under a silent shell, and goes on with a key', async () => {
   await using daemon = await TestDaemon.start({ settings: { 'ssh-listen': '127.0.0.1:0', network: 'none' } });
   const api = new Api(daemon);
-  await api.create('box', { idle_timeout_s: 2 });
+  await api.create('box', { idle_timeout_s: 6 });
   await using person = await Person.of(daemon);
 
   assert.equal(await person.run('ssh', ['box', 'id -un; pwd; exit 0']), 'sprite\n/home/sprite\n');
@@ -100,16 +102,26 @@ test('a sprite without a network wakes by SSH, sleeps under a silent shell, and 
   assert.match(heard(), /kept4/);
   assert.equal(code, 5);
 
-  const silent = person.start(['box', 'cat']);
-  const echo = hear(silent);
-  silent.stdin.write('one ');
-  await until('an echo', async () => echo() === 'one ' || undefined, { timeoutMs: patienceMs });
-  await until('the sprite to sleep under the command', async () => (await status()) === 'warm' || undefined, {
+  const silent = spawn('sftp', ['-F', path.join(person.dir, 'config'), 'box']);
+  const answers = hear(silent);
+  silent.stdin.write('pwd\n');
+  await until('an answer', async () => answers().includes('/home/sprite') || undefined, { timeoutMs: patienceMs });
+  await until('the sprite to sleep under a file server', async () => (await status()) === 'warm' || undefined, {
     timeoutMs: patienceMs,
   });
-  silent.stdin.end('two');
+  silent.stdin.end('ls -a\n');
   await once(silent, 'close');
-  assert.equal(echo(), 'one two');
+  assert.match(answers(), /\.bashrc/);
+
+  const [waited] = await Promise.all([
+    person.run('ssh', ['box', 'sleep 12; echo waited']),
+    (async () => {
+      await until('the sprite to run', async () => (await status()) === 'running' || undefined);
+      for (let i = 0; i < 8; i += 1, await sleep(1_000))
+        assert.equal(await status(), 'running', 'a command is waited for');
+    })(),
+  ]);
+  assert.equal(waited, 'waited\n');
 
   const files = path.join(person.dir, 'files');
   await fs.mkdir(files);
@@ -138,7 +150,7 @@ test('a sprite without a network wakes by SSH, sleeps under a silent shell, and 
 });
 
 test('what a client has open ends with its key, its sprite and its daemon, and the server stays the same', async () => {
-  const first = await TestDaemon.start({ settings: { 'ssh-listen': '127.0.0.1:0' } });
+  const first = await TestDaemon.start({ settings: { 'ssh-listen': '127.0.0.1:0', network: 'none' } });
   const api = new Api(first);
   await api.create('box', {});
   await using person = await Person.of(first);
@@ -159,7 +171,7 @@ test('what a client has open ends with its key, its sprite and its daemon, and t
   await person.client.sshKeys.add(await fs.readFile(path.join(person.dir, 'id.pub'), 'utf8'));
 
   const withDaemon = await open();
-  await using second = await first.restart('stop', { settings: { 'ssh-listen': '127.0.0.1:0' } });
+  await using second = await first.restart('stop', { settings: { 'ssh-listen': '127.0.0.1:0', network: 'none' } });
   await withDaemon.closed;
   assert.match(withDaemon.heard(), /the server goes down/);
   const again = new SylphClient({ baseUrl: second.url, token: second.token });
