@@ -30,7 +30,7 @@ export class SpriteUrls {
 
   #at(label: string): string {
     const { template, domain, tls, port } = this.#address;
-    if (template !== '') return template.replace('*', label).replace(/\/$/, '');
+    if (template !== '') return template.replace('*', label);
     const scheme = tls ? 'https' : 'http';
     const own = port();
     const shown = own === undefined || own === (tls ? 443 : 80) ? '' : `:${own}`;

@@ -37,22 +37,27 @@ export class EdgeService implements AsyncDisposable {
       throw new SylphError('invalid_request', 'edge-redirect-listen needs tls-cert and tls-key');
     if (at === 'none') return;
     const { repository } = deps;
-    const running = await startEdge(
-      {
-        ...deps,
-        authenticate: (token) => authenticate(repository, token),
-        isTokenValid: (id) => isTokenValid(repository, id),
-        urls: this.urls,
-        domain: this.domain,
-        key: await edgeKey(path.join(this.#config['data-dir'], 'edge.key')),
-      },
-      parseListen(at),
-      cert === '' ? undefined : { cert, key },
+    const running = await listening(
+      'edge-listen',
+      at,
+      startEdge(
+        {
+          ...deps,
+          authenticate: (token) => authenticate(repository, token),
+          isTokenValid: (id) => isTokenValid(repository, id),
+          urls: this.urls,
+          domain: this.domain,
+          key: await edgeKey(path.join(this.#config['data-dir'], 'edge.key')),
+        },
+        parseListen(at),
+        cert === '' ? undefined : { cert, key },
+      ),
     );
     this.#running = running;
     this.#stack.defer(() => running.close());
     if (redirectAt !== '') {
-      const redirect = await startRedirect(parseListen(redirectAt), () => running.address.port);
+      const starting = startRedirect(parseListen(redirectAt), () => running.address.port);
+      const redirect = await listening('edge-redirect-listen', redirectAt, starting);
       this.#stack.defer(() => redirect.close());
     }
     const prune = setInterval(() => {
@@ -73,5 +78,18 @@ export class EdgeService implements AsyncDisposable {
     const at = this.#config['edge-listen'];
     if (at === 'none') return undefined;
     return this.#running?.address.port ?? parseListen(at).port;
+  }
+}
+
+/** Says which setting is meant by a failure to start. */
+async function listening(setting: string, at: string, starting: Promise<RunningEdge>): Promise<RunningEdge> {
+  try {
+    return await starting;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SylphError('host_unfit', `sprite URLs cannot be served at ${at}: ${reason}`, {
+      hint: `Change ${setting}: another address, or none.`,
+      cause: error,
+    });
   }
 }
