@@ -3,10 +3,12 @@ import { GuestDialError, type GuestChannel } from '@sylph/engine';
 import { EdgeFailure } from './failure.ts';
 import { GuestPool, type Target } from './guest-pool.ts';
 import type { EdgeLimits } from './limits.ts';
-import { findTarget, revivePort, webService } from './targets.ts';
+import { findTarget, revivePort, webService, type FoundTarget } from './targets.ts';
 
 /** A choice is looked at again when it is so old, beside the requests: a service with an HTTP port may have been added. */
 const recheckMs = 10_000;
+/** A connection that a search has made waits so long for who takes it. */
+const unusedMs = 1_000;
 /** Ports of a sprite with connections that are kept. */
 const maxPools = 64;
 
@@ -34,6 +36,11 @@ export class LastTargets {
   }
 }
 
+/** Nobody may be left to take the connection of a search. */
+function dropUnused(found: FoundTarget): void {
+  setTimeout(() => found.stream?.destroy(), unusedMs).unref();
+}
+
 /** What the edge knows of a sprite for as long as its channel lives: where its URL leads, and connections. */
 export class AwakeSprite {
   readonly #channel: GuestChannel;
@@ -44,7 +51,7 @@ export class AwakeSprite {
   #choice: Target | undefined;
   #checkedAt = performance.now();
   /** Searches under way, by port; `null`: where the URL leads. */
-  readonly #searches = new Map<number | null, Promise<Target>>();
+  readonly #searches = new Map<number | null, Promise<FoundTarget>>();
 
   constructor(channel: GuestChannel, spriteId: string, limits: EdgeLimits, last: LastTargets) {
     this.#channel = channel;
@@ -71,7 +78,11 @@ export class AwakeSprite {
         if (!(error instanceof GuestDialError)) throw error;
       }
     }
-    const pool = this.#pool(await this.#search(port, options.signal));
+    const found = await this.#search(port, options.signal);
+    const pool = this.#pool(found.target);
+    const { stream } = found;
+    found.stream = undefined;
+    if (stream?.writable === true) return { pool, dialled: pool.adopt(stream) };
     try {
       return { pool, dialled: await pool.dial(options.signal) };
     } catch (error) {
@@ -98,11 +109,14 @@ export class AwakeSprite {
   }
 
   /** Joins a search under way; who leaves does not end it for the others. */
-  async #search(port: number | null, signal: AbortSignal): Promise<Target> {
+  async #search(port: number | null, signal: AbortSignal): Promise<FoundTarget> {
     let search = this.#searches.get(port);
     if (search === undefined) {
       search = this.#find(port).finally(() => this.#searches.delete(port));
       this.#searches.set(port, search);
+      search.then(dropUnused, () => {
+        // Who waits for it hears of it.
+      });
     }
     const left = Promise.withResolvers<never>();
     const leave = (): void => left.reject(signal.reason as Error);
@@ -115,13 +129,13 @@ export class AwakeSprite {
     }
   }
 
-  async #find(port: number | null): Promise<Target> {
+  async #find(port: number | null): Promise<FoundTarget> {
     // Every step has a deadline of its own, and ends with the channel.
     const { signal } = new AbortController();
     try {
       if (port !== null) return await revivePort(this.#channel, port, this.#limits, signal);
       const found = await findTarget(this.#channel, this.#limits, signal);
-      this.#choose(found);
+      this.#choose(found.target);
       return found;
     } catch (error) {
       if (port === null) this.#choose(undefined);

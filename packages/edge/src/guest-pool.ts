@@ -54,7 +54,11 @@ export class GuestPool extends http.Agent {
 
   /** A new connection, to be given to a request. Rejects as `GuestChannel.dial`. */
   async dial(signal: AbortSignal): Promise<Duplex> {
-    const { stream } = await this.#channel.dial(this.#target, { signal });
+    return this.adopt((await this.#channel.dial(this.#target, { signal })).stream);
+  }
+
+  /** Prepares a connection that was made elsewhere, as {@link dial} does. */
+  adopt(stream: Duplex): Duplex {
     // Nothing more comes: an answer that lasts until then has ended, and no request goes this way again.
     stream.once('end', () => stream.end());
     return 'ref' in stream ? stream : Object.assign(stream, hold);

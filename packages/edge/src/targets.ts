@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDialError, type GuestChannel } from '@sylph/engine';
 import type { GuestPort, Service } from '@sylph/model';
@@ -16,19 +17,28 @@ const lookMs = 100;
 /** A guest that cannot say what it has within this is not asked longer, ms. */
 const askTimeoutMs = 15_000;
 
+/** What a search found. */
+export interface FoundTarget {
+  target: Target;
+  /** The connection that showed that somebody listens, for the first who takes it: a server that gets connections without requests may not bear it. */
+  stream: Duplex | undefined;
+}
+
 /**
  * Where the URL of a sprite leads: the service with an `http_port`, started when it does not run; else port 8080; else the lowest open port that speaks HTTP. Throws `no_http_server`.
  */
-export async function findTarget(channel: GuestChannel, limits: EdgeLimits, signal: AbortSignal): Promise<Target> {
+export async function findTarget(channel: GuestChannel, limits: EdgeLimits, signal: AbortSignal): Promise<FoundTarget> {
   const web = await webService(channel, signal);
   if (web !== undefined) return serving(channel, web, limits, signal);
-  if (await accepts(channel, { host: 'localhost', port: defaultPort }, signal))
-    return { host: 'localhost', port: defaultPort };
+  const usual = { host: 'localhost', port: defaultPort };
+  const stream = await tryDial(channel, usual, signal);
+  if (stream !== undefined) return { target: usual, stream };
   const ports = (await openPorts(channel, signal)).toSorted((a, b) => a.port - b.port).slice(0, maxProbed);
   const speaking = ports.map((port) =>
     speaksHttp(channel, { host: port.address, port: port.port }, limits.probeTimeoutMs, signal),
   );
-  for (const [index, { address: host, port }] of ports.entries()) if (await speaking[index]) return { host, port };
+  for (const [index, { address: host, port }] of ports.entries())
+    if (await speaking[index]) return { target: { host, port }, stream: undefined };
   throw new EdgeFailure(
     'no_http_server',
     `nothing in the sprite serves HTTP: neither a service with an HTTP port nor port ${defaultPort} nor another`,
@@ -41,7 +51,7 @@ export async function revivePort(
   port: number,
   limits: EdgeLimits,
   signal: AbortSignal,
-): Promise<Target> {
+): Promise<FoundTarget> {
   const web = await webService(channel, signal);
   if (web?.http_port === port) return serving(channel, web, limits, signal);
   throw new EdgeFailure('no_http_server', `nothing in the sprite listens on port ${port}`, {
@@ -63,13 +73,15 @@ async function serving(
   { name, http_port: port, state }: Service,
   { serviceTimeoutMs }: EdgeLimits,
   signal: AbortSignal,
-): Promise<Target> {
+): Promise<FoundTarget> {
   const target = { host: 'localhost', port: port ?? defaultPort };
-  if (await accepts(channel, target, signal)) return target;
+  const first = await tryDial(channel, target, signal);
+  if (first !== undefined) return { target, stream: first };
   if (state.status === 'stopped' || state.status === 'failed') await start(channel, name, signal);
   const end = performance.now() + serviceTimeoutMs;
   while (performance.now() < end) {
-    if (await accepts(channel, target, signal)) return target;
+    const stream = await tryDial(channel, target, signal);
+    if (stream !== undefined) return { target, stream };
     await sleep(lookMs, undefined, { signal });
   }
   const { state: last } = await channel.services.get(name, { signal });
@@ -91,13 +103,12 @@ async function start(channel: GuestChannel, name: string, signal: AbortSignal): 
   }
 }
 
-async function accepts(channel: GuestChannel, target: Target, signal: AbortSignal): Promise<boolean> {
+/** Undefined: nobody listens. */
+async function tryDial(channel: GuestChannel, target: Target, signal: AbortSignal): Promise<Duplex | undefined> {
   try {
-    const { stream } = await channel.dial(target, { signal });
-    stream.destroy();
-    return true;
+    return (await channel.dial(target, { signal })).stream;
   } catch (error) {
-    if (error instanceof GuestDialError) return false;
+    if (error instanceof GuestDialError) return undefined;
     throw error;
   }
 }

@@ -129,6 +129,30 @@ describe('a guest', () => {
     assert.equal(sprite.wakes, 2);
   });
 
+  it('gets no connection without a request', async () => {
+    await using edge = await EdgeFixture.open();
+    const sprite = await edge.sprite('one', () => {});
+    let connections = 0;
+    let empty = 0;
+    await using server = await rawServer((socket) => {
+      connections += 1;
+      let asked = false;
+      socket.on('data', () => {
+        asked = true;
+        socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok');
+      });
+      socket.on('close', () => (empty += asked ? 0 : 1));
+    });
+    sprite.ports.set(8080, server.port);
+    const answers = await Promise.all([edge.fetch(edge.host('one')), edge.fetch(edge.host('one'))]);
+    assert.deepEqual(
+      answers.map(({ body }) => body),
+      ['ok', 'ok'],
+    );
+    await sleep(100);
+    assert.deepEqual([connections, empty], [2, 0]);
+  });
+
   it('that goes to sleep under a request is woken for it, also for one that must not be sent twice', async () => {
     await using edge = await EdgeFixture.open();
     const bodies: string[] = [];
