@@ -117,6 +117,9 @@ test('DNS goes to the forwarder, from either address, over UDP and TCP, and nowh
     assert.deepEqual(await one.party.resolve('example.com', 'AAAA', server), [internet.web6]);
   }
   assert.deepEqual(await one.party.resolveOverTcp('example.com'), [internet.web4]);
+  // A guest of user-mode networking that was there before knows this address under another hardware address.
+  await ipBatch(['neigh replace 10.0.0.3 lladdr 52:55:0a:00:00:03 dev spr0 nud permanent'], 'guest-2');
+  assert.deepEqual(await two.party.resolve('example.com', 'A', '10.0.0.3'), [internet.web4]);
   for (const port of [ports.dns, ports.dot])
     for (const address of [internet.nameServer, internet.web6]) {
       assert.equal(await one.party.tries(address, port), 'ECONNREFUSED');

@@ -223,6 +223,23 @@ test('two daemons on one host have numbers of their own, and their sprites do no
   assert.deepEqual(await hostState(), untouched);
 });
 
+test('a host that learns its IPv6 from a router is left alone, and its sprites are told at once that there is none', async () => {
+  await ipBatch(['route del default via 2a00:9:9::1', 'route add default via 2a00:9:9::1 proto ra']);
+  const network = networkOf();
+  await network.open();
+  assert.match((await network.describe()).note, /no IPv6: this host learns its IPv6/);
+  assert.equal(await runTool('cat', ['/proc/sys/net/ipv6/conf/all/forwarding']), '0\n');
+  const sprite = new TestSprite();
+  await plug(network, sprite);
+  assert.match(await guest.party.tries(internet.web6, ports.web), /^E(NET|HOST)UNREACH$/);
+  assert.equal(await guest.party.tries(internet.web4, ports.web), 'reached');
+  await guest.unplug();
+  await network.detach(sprite.spriteId);
+  await network.close({ vmsRemain: false });
+  await ipBatch(['route del default via 2a00:9:9::1', 'route add default via 2a00:9:9::1']);
+  assert.deepEqual(await hostState(), untouched);
+});
+
 test('a host without nft, or whose range is in use, is told', async () => {
   const path = process.env['PATH'];
   process.env['PATH'] = '/nowhere';
