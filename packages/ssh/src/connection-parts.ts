@@ -1,6 +1,7 @@
 import type { ChannelCount } from './channel-count.ts';
 import type { ConnectionWriter } from './channel-writer.ts';
 import type { SshDeps, SshLog } from './deps.ts';
+import type { Inflow } from './inflow.ts';
 import type { SpriteLink } from './sprite-link.ts';
 
 /** A channel with a person or a program at its other end. */
@@ -14,6 +15,7 @@ export interface ConnectionParts {
   deps: SshDeps;
   link: SpriteLink;
   writer: ConnectionWriter;
+  inflow: Inflow;
   log: SshLog;
   /** Variables about the connection. */
   environment: Record<string, string>;

@@ -7,6 +7,7 @@ import { ConnectionWriter } from './channel-writer.ts';
 import type { ConnectionParts, Guest } from './connection-parts.ts';
 import type { SshDeps, SshLog } from './deps.ts';
 import { serveForwardsIn } from './forward-in.ts';
+import { Inflow } from './inflow.ts';
 import { RemoteForwards } from './remote-forwards.ts';
 import { SessionChannel } from './session-channel.ts';
 import { SpriteLink } from './sprite-link.ts';
@@ -85,6 +86,13 @@ export class ClientConnection {
       deps: this.#deps,
       link,
       writer: new ConnectionWriter(this.#client, this.#socket, this.#deps.limits),
+      inflow: new Inflow(this.#socket, () => {
+        this.#log.warn(
+          { org: org.slug, sprite: sprite.name },
+          'a client sends more than there is room for; it is cut off',
+        );
+        this.#socket.destroy();
+      }),
       log: this.#log,
       environment: connectionVariables(this.#socket),
       guests: this.#guests,

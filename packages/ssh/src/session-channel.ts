@@ -81,7 +81,7 @@ export class SessionChannel implements Guest {
   /** From here on there is a stream. It was accepted at once: an end of input that comes meanwhile would make that impossible. */
   #begin(session: SshSession, channel: ServerChannel | undefined, wanted: Wanted): void {
     if (channel === undefined) return;
-    const { writer, link } = this.#parts;
+    const { writer, link, inflow } = this.#parts;
     const gone = (): void => this.#gone.abort();
     // The channel's own `close` waits until its input is read.
     session.once('close', gone);
@@ -90,6 +90,7 @@ export class SessionChannel implements Guest {
     link.over.addEventListener('abort', gone, { once: true });
     this.#gone.signal.addEventListener('abort', () => link.over.removeEventListener('abort', gone), { once: true });
     this.#writer = new ChannelWriter(channel, writer, this.#gone.signal);
+    this.#gone.signal.addEventListener('abort', inflow.add(channel), { once: true });
     this.#channel = channel;
     this.#parts.guests.add(this);
     void this.#serve(channel, wanted).finally(() => this.#parts.guests.delete(this));

@@ -30,6 +30,7 @@ export async function carry(
     },
     { once: true },
   );
+  const forget = parts.inflow.add(channel);
   passInput(channel, connection, parts);
   const writer = new ChannelWriter(channel, parts.writer, gone.signal);
   try {
@@ -50,6 +51,7 @@ export async function carry(
     gone.signal.addEventListener('abort', () => resolve(), { once: true });
   });
   channel.end();
+  forget();
 }
 
 function passInput(channel: ServerChannel, { stream }: GuestConnection, { link }: ConnectionParts): void {

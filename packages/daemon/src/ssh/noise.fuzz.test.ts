@@ -16,6 +16,14 @@ interface Raw {
   };
 }
 
+/** Sends a payload as a packet, whatever it is. */
+function send({ _protocol: protocol }: Raw, payload: Buffer): void {
+  const { write } = protocol._packetRW;
+  const packet = write.alloc(payload.length);
+  packet.set(payload, write.allocStart);
+  protocol._cipher.encrypt(write.finalize(packet));
+}
+
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value >>> 0);
@@ -90,15 +98,27 @@ describe('noise', () => {
         const raw = client.client as unknown as Raw;
         for (const payload of messages) {
           if (raw._sock.destroyed || !raw._sock.writable) break;
-          const { write } = raw._protocol._packetRW;
-          const packet = write.alloc(payload.length);
-          packet.set(payload, write.allocStart);
-          raw._protocol._cipher.encrypt(write.finalize(packet));
+          send(raw, payload);
         }
         await new Promise((resolve) => setImmediate(resolve));
       }),
       { numRuns: 150 },
     );
+    assert.equal((await world.ssh(['true'])).code, 0);
+  });
+
+  test('a client that sends more than its window is cut off', async () => {
+    await using client = await world.client();
+    const channel = (await client.exec('sleep 1000')) as unknown as { outgoing: { id: number } };
+    const raw = client.client as unknown as Raw;
+    const payload = Buffer.concat([Buffer.from([94]), u32(channel.outgoing.id), u32(30_000), Buffer.alloc(30_000)]);
+    const closed = new Promise<void>((resolve) => raw._sock.once('close', () => resolve()));
+    for (let sent = 0; sent < 100_000_000 && !raw._sock.destroyed; sent += payload.length) {
+      send(raw, payload);
+      if (raw._sock.writableNeedDrain) await Promise.race([once(raw._sock, 'drain'), closed]).catch(() => {});
+    }
+    await closed;
+    assert.ok(world.log.join('').includes('more than there is room for'));
     assert.equal((await world.ssh(['true'])).code, 0);
   });
 });
