@@ -3,6 +3,8 @@ import type { PortConnection } from '../ports/connection.ts';
 
 /** Older servers know no half-close: when our side has ended its input, the answer may still be on its way. After so long without a byte of it the connection is ended. */
 const answerQuietMs = 2_000;
+/** A program that has gone altogether looks like one that ended its output and still listens: a service that never says anything more is not waited for for ever. */
+const halfClosedQuietMs = 3_600_000;
 
 /** Carries bytes between local streams and a connection, until the connection is over; each side no faster than the other takes it. The local end of input is passed on. Rejects with `connection_lost` when it broke; local failures end it. */
 export async function carry(local: { from: Readable; to: Writable }, connection: PortConnection): Promise<void> {
@@ -27,11 +29,14 @@ export async function carry(local: { from: Readable; to: Writable }, connection:
       // Our side broke off: so does the connection.
       return connection[Symbol.asyncDispose]();
     }
-    if (connection.halfClose) return connection.endInput();
+    if (connection.halfClose) await connection.endInput();
+    const quietMs = connection.halfClose ? halfClosedQuietMs : answerQuietMs;
     heardAt = performance.now();
-    for (let left = answerQuietMs; left > 0; left = heardAt + answerQuietMs - performance.now()) {
+    let over = false;
+    const closed = connection.closed.then(() => (over = true));
+    for (let left = quietMs; left > 0 && !over; left = heardAt + quietMs - performance.now()) {
       let timer: ReturnType<typeof setTimeout> | undefined;
-      await Promise.race([new Promise((resolve) => (timer = setTimeout(resolve, left))), connection.closed]);
+      await Promise.race([new Promise((resolve) => (timer = setTimeout(resolve, left))), closed]);
       clearTimeout(timer);
     }
     await connection.end();
