@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -49,6 +51,28 @@ describe('opening a pool', () => {
     await closePool(again);
     await openPool(disk.path);
     assert.equal(await fs.readFile(path.join(pool.root, 'file'), 'utf8'), 'kept');
+  });
+
+  it('is mounted again while a copy of its mount lives on in a mount namespace of somebody else', async () => {
+    await using disk = await HostDisk.make(6 * gib);
+    const pool = await openPool(disk.path);
+    await fs.writeFile(path.join(pool.root, 'file'), 'kept');
+    const other = spawn('unshare', ['--mount', 'sh', '-c', 'echo ready; read end'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    try {
+      await once(other.stdout, 'data');
+      await closePool(pool);
+      assert.equal((await disk.loops()).length, 1, 'the copy holds the device');
+      await openPool(disk.path);
+      assert.equal(await fs.readFile(path.join(pool.root, 'file'), 'utf8'), 'kept');
+      assert.equal((await disk.loops()).length, 1);
+    } finally {
+      other.stdin.end();
+      await once(other, 'exit');
+    }
+    await closePool(pool);
+    assert.deepEqual(await disk.loops(), []);
   });
 
   it('enlarges the pool with the space of the host, while it is mounted or not, and never shrinks it', async () => {

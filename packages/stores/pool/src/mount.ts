@@ -95,7 +95,27 @@ async function createPoolFile(file: string): Promise<string> {
   return `made ${file}, ${Math.floor(wanted / 2 ** 30)} GiB sparse, because ${path.dirname(file)} cannot reflink`;
 }
 
+/**
+ * Mounts the pool file. Whoever made a mount namespace of his own while it was mounted before has a copy of that mount, and its device, which then goes on: a file system can be mounted from one device only, so that one is used.
+ */
 async function mountPoolFile(file: string, root: string): Promise<void> {
+  const mount = (device: string): Promise<string> =>
+    command('mount', ['-t', 'xfs', '-o', 'noatime', device, root], 'the pool file could not be mounted');
+  const [held] = (
+    await command(
+      'losetup',
+      ['--noheadings', '--output', 'NAME', '--associated', file],
+      'the loop devices of the pool file could not be listed',
+    )
+  ).split('\n');
+  if (held) {
+    try {
+      await mount(held.trim());
+      return;
+    } catch {
+      // It may have gone this moment, with the last copy of the mount; if not, the next attempt says what is wrong.
+    }
+  }
   // Direct I/O on the loop device: the same speed without caching every byte twice. Freed blocks go back to the host by Trimmer, not at each deletion.
   const device = (
     await command(
@@ -105,7 +125,7 @@ async function mountPoolFile(file: string, root: string): Promise<void> {
     )
   ).trim();
   try {
-    await command('mount', ['-t', 'xfs', '-o', 'noatime', device, root], 'the pool file could not be mounted');
+    await mount(device);
   } finally {
     // The mount keeps the device; with this it goes away by itself on unmount.
     await command('losetup', ['--detach', device], 'the loop device could not be released');
