@@ -15,7 +15,7 @@ const run = promisify(execFile);
 const loadProgram = path.join(import.meta.dirname, '../product/http-load.ts');
 const port = 8080;
 const connections = 8;
-/** Answers small requests; `/N` with so many MiB; takes bodies whole. One thread a connection. */
+/** Answers small requests; `/N` with so many MiB; takes bodies whole. Its 32 threads are there from the start, so a wake makes none. */
 const server = `
 import socket, threading
 zeros = bytes(1 << 20)
@@ -40,7 +40,10 @@ def serve(c):
             for _ in range(n): c.sendall(zeros)
 s = socket.create_server(('127.0.0.1', ${port}), backlog=64)
 print('ready', flush=True)
-while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+def loop():
+    while True: serve(s.accept()[0])
+for _ in range(31): threading.Thread(target=loop, daemon=True).start()
+loop()
 `;
 
 /** A sprite's URL: small requests, large ones, and waking. Its rival is Caddy before the same server. */
