@@ -40,7 +40,6 @@ export class Environment implements AsyncDisposable {
     const pool = await mountPool(stack);
     say('starting a daemon and its image');
     const dataDir = path.join(pool, 'data');
-    await fs.mkdir(dataDir, { mode: 0o711 });
     const daemon = stack.use(await BenchDaemon.start(dataDir));
     const client = new SylphClient({ baseUrl: daemon.url, token: daemon.token });
     say('booting the VM sprites start from');

@@ -10,6 +10,7 @@ import { exec } from './figures/exec.ts';
 import { files } from './figures/files.ts';
 import { fork, forkRunning, forkTen } from './figures/fork.ts';
 import { commands, list } from './figures/many.ts';
+import { network } from './figures/network.ts';
 import { ports } from './figures/ports.ts';
 import { rest } from './figures/rest.ts';
 import { restore } from './figures/restore.ts';
@@ -39,6 +40,7 @@ const figures: Figure[] = [
   stream,
   ports,
   edge,
+  network,
   files,
   commands,
   checkpoint,

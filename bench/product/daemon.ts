@@ -27,8 +27,9 @@ export class BenchDaemon implements AsyncDisposable {
     this.#process = child;
   }
 
-  /** Resolves when it is ready. */
-  static async start(dataDir: string): Promise<BenchDaemon> {
+  /** Resolves when it is ready. `settings` are those of `sylphd serve`, beyond what every benchmark gives it. `dataDir` is made. */
+  static async start(dataDir: string, settings: Record<string, string> = {}): Promise<BenchDaemon> {
+    await fs.mkdir(dataDir, { recursive: true, mode: 0o711 });
     const sylphd = (...args: string[]): Promise<string> =>
       shell(program, [...args, '--data-dir', dataDir], { timeoutMs: imageDeadlineMs });
     await sylphd('image', 'build', 'minimal');
@@ -46,6 +47,7 @@ export class BenchDaemon implements AsyncDisposable {
       '127.0.0.1:0',
       '--ssh-listen',
       'none',
+      ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
     ];
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     try {
