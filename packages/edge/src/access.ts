@@ -5,6 +5,7 @@ import { ownCookies } from './cookies.ts';
 import type { ResolvedEdgeDeps } from './deps.ts';
 import type { Directory, Found } from './directory.ts';
 import { parseAuthority } from './host.ts';
+import { linkStands } from './links.ts';
 import type { Signer } from './signed.ts';
 
 /** Whether somebody may enter. */
@@ -64,8 +65,7 @@ export class Access {
   /** Whether a link still stands, and for this port. */
   async #opens(id: string, { row }: SpriteView, port: number | null): Promise<boolean> {
     const link = await this.#deps.repository.edge.link(id);
-    if (link === undefined || link.spriteId !== row.id || link.port !== port) return false;
-    return link.expiresAt === null || Date.parse(link.expiresAt) > Date.now();
+    return link !== undefined && link.spriteId === row.id && link.port === port && linkStands(link);
   }
 
   /**

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { GuestDialError, type GuestChannel } from '@sylph/engine';
 import { EdgeFailure } from './failure.ts';
 import { GuestPool, type Target } from './guest-pool.ts';
+import type { LastTargets } from './last-targets.ts';
 import type { EdgeLimits } from './limits.ts';
 import { findTarget, revivePort, webService, type FoundTarget } from './targets.ts';
 
@@ -17,23 +18,6 @@ export interface Way {
   pool: GuestPool;
   /** A new connection; undefined: the pool has one. */
   dialled: Duplex | undefined;
-}
-
-/** Where the URLs of sprites led when they were awake last: tried first after a wake. The sprites used last are kept. */
-export class LastTargets {
-  readonly #most = 10_000;
-  readonly #targets = new Map<string, Target>();
-
-  get(spriteId: string): Target | undefined {
-    return this.#targets.get(spriteId);
-  }
-
-  set(spriteId: string, target: Target | undefined): void {
-    this.#targets.delete(spriteId);
-    if (target === undefined) return;
-    if (this.#targets.size >= this.#most) this.#targets.delete(this.#targets.keys().next().value as string);
-    this.#targets.set(spriteId, target);
-  }
 }
 
 /** Nobody may be left to take the connection of a search. */

@@ -1,14 +1,13 @@
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { cut, type ClientAnswer } from './answer.ts';
 import { Access } from './access.ts';
+import { cut, type ClientAnswer } from './answer.ts';
 import { Attempts } from './attempts.ts';
 import { isLoopback, type ClientRequest } from './client.ts';
 import type { EdgeDeps, ResolvedEdgeDeps } from './deps.ts';
 import { Directory } from './directory.ts';
 import { EdgeFailure } from './failure.ts';
-
 import { defaultEdgeLimits } from './limits.ts';
 import { Links } from './links.ts';
 import { Login } from './login.ts';
@@ -17,9 +16,9 @@ import { Proxy, type Passage } from './proxy.ts';
 import { sendPage, sendRawPage } from './sending.ts';
 import { Signer } from './signed.ts';
 import { SpriteGate } from './sprite-gate.ts';
-import { isAsk, answerAsk } from './tls-ask.ts';
+import { answerAsk, isAsk } from './tls-ask.ts';
 import { http1Client, http2Client, isWebSocketUpgrade, type SocketClient } from './upgrade.ts';
-import { visitOf } from './visitor.ts';
+import { visitOf } from './visit.ts';
 
 /** Value of Strict-Transport-Security: a year. */
 const hstsValue = 'max-age=31536000';

@@ -103,6 +103,13 @@ export function answerHeaders(raw: RawHeaders, options: { hsts: string | undefin
   return out;
 }
 
+/** The head of an answer of HTTP/1.1 as text, for a bare connection. */
+export function headText(status: number, reason: string, headers: RawHeaders): string {
+  const lines: string[] = [];
+  for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
+  return `HTTP/1.1 ${status} ${reason}\r\n${lines.join('\r\n')}\r\n\r\n`;
+}
+
 /** What may follow a body. */
 export function trailers(raw: RawHeaders): [string, string][] {
   const out: [string, string][] = [];

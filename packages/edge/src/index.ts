@@ -1,6 +1,6 @@
 export { edgeKey } from './key.ts';
 export { defaultEdgeLimits, type EdgeLimits } from './limits.ts';
-export { hashLinkSecret, linkPath } from './links.ts';
+export { hashLinkSecret, linkPath, linkStands } from './links.ts';
 export { startEdge, startRedirect, type RunningEdge } from './listen.ts';
 export type { EdgeDeps } from './deps.ts';
 export { hashPassword } from './passwords.ts';

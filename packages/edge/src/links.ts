@@ -25,6 +25,11 @@ export function hashLinkSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
 }
 
+/** Whether a link has not expired. */
+export function linkStands({ expiresAt }: Pick<LinkRow, 'expiresAt'>, nowMs = Date.now()): boolean {
+  return expiresAt === null || Date.parse(expiresAt) > nowMs;
+}
+
 /** Opens preview links: who has the URL, and the password where there is one, gets a cookie for this host. */
 export class Links {
   readonly #deps: ResolvedEdgeDeps;
@@ -74,7 +79,7 @@ export class Links {
       right &&
       link.spriteId === found?.view.row.id &&
       link.port === found.port &&
-      (link.expiresAt === null || Date.parse(link.expiresAt) > Date.now());
+      linkStands(link);
     if (stands) return link;
     throw new EdgeFailure('link_not_found', 'this link is over or was revoked, or never was one', {
       hint: 'Ask who gave it to you for a new one.',

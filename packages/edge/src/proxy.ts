@@ -1,6 +1,6 @@
 import type { GuestChannel, SpriteLease } from '@sylph/engine';
 import { SylphError } from '@sylph/model';
-import { AwakeSprite, LastTargets } from './awake-sprite.ts';
+import { AwakeSprite } from './awake-sprite.ts';
 import type { ResolvedEdgeDeps } from './deps.ts';
 import type { Found } from './directory.ts';
 import { type Exchange, Exchanges } from './exchange.ts';
@@ -9,6 +9,7 @@ import { cut, type ClientAnswer } from './answer.ts';
 import { passAnswer, passBody, passInformation, stopReading } from './forward.ts';
 import { answerOf, openGuestRequest, StaleConnection, type GuestAnswer } from './guest-request.ts';
 import { requestHeaders, type RequestFacts } from './heads.ts';
+import { LastTargets } from './last-targets.ts';
 import { watchStall, watchStalledSocket } from './stall.ts';
 import { Starts } from './starts.ts';
 import { carry, carryRefusal, upgradeHeaders, type SocketClient } from './upgrade.ts';
@@ -61,10 +62,10 @@ export class Proxy implements Disposable {
     const { request } = passage.visit;
     const body = bodyOf(request);
     const giveUp = (): void => cut(answer);
-    using place = this.#enter(passage, giveUp);
-    const { exchange } = place;
+    using entered = this.#enter(passage, giveUp);
+    const { exchange } = entered;
     watchStall(request, answer, { timeoutMs: this.#deps.limits.stallTimeoutMs, giveUp });
-    const outcome = await this.#send(passage, place, {
+    const outcome = await this.#send(passage, entered, {
       body,
       unrepeatable: body !== undefined || !repeatable.has(request.method ?? ''),
       begin: (guest) => {
@@ -85,10 +86,10 @@ export class Proxy implements Disposable {
   async upgrade(passage: Passage, client: SocketClient): Promise<void> {
     const { stream } = client;
     const giveUp = (): void => void stream.destroy();
-    using place = this.#enter(passage, giveUp);
-    const { exchange } = place;
+    using entered = this.#enter(passage, giveUp);
+    const { exchange } = entered;
     watchStalledSocket(stream, { timeoutMs: this.#deps.limits.stallTimeoutMs, giveUp });
-    const outcome = await this.#send(passage, place, {
+    const outcome = await this.#send(passage, entered, {
       body: undefined,
       unrepeatable: false,
       begin: (guest) => guest.end(),
@@ -100,7 +101,7 @@ export class Proxy implements Disposable {
     else await carryRefusal(outcome.message, stream, exchange);
   }
 
-  /** A place among the sprite's requests. Throws when there is none. */
+  /** Counts a request among its sprite's. Throws when there are too many. */
   #enter({ found }: Passage, giveUp: () => void): Entered {
     const { id } = found.view.row;
     const count = this.#inFlight.get(id) ?? 0;
@@ -136,10 +137,10 @@ export class Proxy implements Disposable {
   }
 
   /** Sends a request, and again where the guest cannot have seen it, or may see it twice. */
-  async #send(passage: Passage, place: Entered, sending: Sending): Promise<GuestAnswer> {
+  async #send(passage: Passage, entered: Entered, sending: Sending): Promise<GuestAnswer> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#sendOnce(passage, place, sending, attempt > 1);
+        return await this.#sendOnce(passage, entered, sending, attempt > 1);
       } catch (error) {
         const again = error instanceof NothingSent || (error instanceof StaleConnection && !sending.unrepeatable);
         if (again && attempt < maxAttempts) continue;

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { STATUS_CODES } from 'node:http';
 import { writeHead, type ClientAnswer } from './answer.ts';
-import type { RawHeaders } from './heads.ts';
+import { headText, type RawHeaders } from './heads.ts';
 import type { Page } from './pages.ts';
 
 /** Sends a whole answer. `hsts`: the header's value where the connection is TLS of ours. */
@@ -18,9 +18,7 @@ export function sendPage(
 /** Sends a whole answer over the bare connection of a refused upgrade, and ends it. */
 export function sendRawPage(socket: Writable, page: Page, hsts: string | undefined): void {
   const headers = [...headersOf(page, hsts), 'connection', 'close'];
-  const lines: string[] = [];
-  for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
-  socket.end(`HTTP/1.1 ${page.status} ${STATUS_CODES[page.status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${page.body}`);
+  socket.end(headText(page.status, STATUS_CODES[page.status] ?? '', headers) + page.body);
 }
 
 function headersOf({ headers, body }: Page, hsts: string | undefined): RawHeaders {

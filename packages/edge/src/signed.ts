@@ -29,6 +29,7 @@ const ticket = z.discriminatedUnion('kind', [
   }),
 ]);
 type Ticket = z.output<typeof ticket>;
+/** The ticket of one kind. */
 export type TicketOf<Kind extends Ticket['kind']> = Extract<Ticket, { kind: Kind }>;
 
 /** Signs tickets and reads signed ones. Times are ms since the epoch. */

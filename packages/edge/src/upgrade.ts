@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { grouped } from './answer.ts';
 import type { ClientRequest } from './client.ts';
 import type { Exchange } from './exchange.ts';
-import { answerHeaders, type RawHeaders } from './heads.ts';
+import { answerHeaders, headText, type RawHeaders } from './heads.ts';
 
 /** Most bytes of either direction that wait in the edge. */
 const maxWaitingBytes = 64 * 1024;
@@ -29,9 +29,7 @@ export function http1Client(stream: Duplex, head: Buffer, hsts: string | undefin
   const answer = (message: IncomingMessage, agreed: boolean): void => {
     const connection = agreed ? ['Connection', 'Upgrade', 'Upgrade', 'websocket'] : ['Connection', 'close'];
     const headers = [...answerHeaders(message.rawHeaders, { hsts, httpVersion: message.httpVersion }), ...connection];
-    const lines: string[] = [];
-    for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
-    stream.write(`HTTP/1.1 ${message.statusCode} ${message.statusMessage}\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+    stream.write(headText(message.statusCode ?? 502, message.statusMessage ?? '', headers), 'latin1');
   };
   return { stream, head, answer };
 }

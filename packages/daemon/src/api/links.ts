@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { hashLinkSecret, hashPassword, linkPath } from '@sylph/edge';
+import { hashLinkSecret, hashPassword, linkPath, linkStands } from '@sylph/edge';
 import type { LinkRow } from '@sylph/engine';
 import { createdLink, createLinkRequest, linkList, maxLinks, SylphError, type Link } from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -36,7 +36,7 @@ export const linkRoutes =
         const { row: sprite, org } = await service.get(request.caller.org, nameInPath(request.params.name));
         const { port = null, expires_in_s: lifeS = defaultLifeS, password, description = '' } = request.body ?? {};
         const now = Date.now();
-        const kept = (await edge.links(sprite.id)).filter((link) => stands(link, now));
+        const kept = (await edge.links(sprite.id)).filter((link) => linkStands(link, now));
         if (kept.length >= maxLinks)
           throw new SylphError('limit_reached', `sprite ${sprite.name} has ${maxLinks} links`, {
             hint: 'Revoke one: DELETE …/links/{id}.',
@@ -72,7 +72,7 @@ export const linkRoutes =
       handler: async (request) => {
         const { row } = await service.get(request.caller.org, nameInPath(request.params.name));
         const now = Date.now();
-        return { links: (await edge.links(row.id)).filter((link) => stands(link, now)).map(linkAnswer) };
+        return { links: (await edge.links(row.id)).filter((link) => linkStands(link, now)).map(linkAnswer) };
       },
     });
 
@@ -95,10 +95,6 @@ export const linkRoutes =
       },
     });
   };
-
-function stands({ expiresAt }: LinkRow, nowMs: number): boolean {
-  return expiresAt === null || Date.parse(expiresAt) > nowMs;
-}
 
 function linkAnswer(row: LinkRow): Link {
   return {
