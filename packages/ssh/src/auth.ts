@@ -46,8 +46,8 @@ export class Authenticator {
       const entry = await this.#decide(context);
       if (entry === undefined) context.reject(['publickey', 'keyboard-interactive', 'password']);
       else if (entry === 'offer') context.accept();
-      if (this.#isExhausted()) return 'exhausted';
-      return entry === 'offer' ? undefined : entry;
+      else return entry;
+      return this.#isExhausted() ? 'exhausted' : undefined;
     } catch (error) {
       context.reject();
       throw error;

@@ -109,6 +109,16 @@ describe('entering by SSH', () => {
     client.connect({ ...there, tryKeyboard: true });
     await once(client, 'ready');
     client.end();
+    // The last try of a connection is as good as the first.
+    const clumsy = new Client();
+    const tries = ['acme/x/y/z', '', strict.token].map((token) => ({
+      ...{ type: 'keyboard-interactive' as const, username: 'one' },
+      prompt: (_name: string, _what: string, _lang: string, _prompts: unknown, answer: (answers: string[]) => void) =>
+        answer([token]),
+    }));
+    clumsy.connect({ ...there, authHandler: tries });
+    await once(clumsy, 'ready');
+    clumsy.end();
     for (let i = 0; i < 4; i += 1)
       await assert.rejects(strict.client({ ...there, privateKey: '', password: `acme/x/y/${i}` }));
     await assert.rejects(strict.client({ ...there, privateKey: '', password: strict.token }), /authentication/);
