@@ -5,7 +5,7 @@ import type { Inflow } from './inflow.ts';
 import type { SpriteLink } from './sprite-link.ts';
 
 /** A channel with a person or a program at its other end. */
-export interface Guest {
+export interface Dismissible {
   /** Says why, and closes the channel, without an exit status. Never rejects. */
   dismiss(reason: string): Promise<void>;
 }
@@ -20,7 +20,7 @@ export interface ConnectionParts {
   /** Variables about the connection. */
   environment: Record<string, string>;
   /** Those to whom something is to be said before the end. */
-  guests: Set<Guest>;
+  dismissibles: Set<Dismissible>;
   /** Its channels, of all kinds. */
   channels: ChannelCount;
 }

@@ -4,7 +4,7 @@ import { AgentForward } from './agent-forward.ts';
 import { Authenticator, type Entry } from './auth.ts';
 import { ChannelCount } from './channel-count.ts';
 import { ConnectionWriter } from './channel-writer.ts';
-import type { ConnectionParts, Guest } from './connection-parts.ts';
+import type { ConnectionParts, Dismissible } from './connection-parts.ts';
 import type { SshDeps, SshLog } from './deps.ts';
 import { serveForwardsIn } from './forward-in.ts';
 import { Inflow } from './inflow.ts';
@@ -23,7 +23,7 @@ export class ClientConnection {
   readonly #deps: SshDeps;
   readonly #client: Connection;
   readonly #socket: Socket;
-  readonly #guests = new Set<Guest>();
+  readonly #dismissibles = new Set<Dismissible>();
   readonly #log: SshLog;
   #entry: Entry | undefined;
   #link: SpriteLink | undefined;
@@ -58,9 +58,9 @@ export class ClientConnection {
       if (this.#socket.destroyed) resolve();
       else this.#socket.once('close', () => resolve());
     });
-    const guests = [...this.#guests];
-    await Promise.all(guests.map((one) => one.dismiss(reason)));
-    const end = setTimeout(() => this.#client.end(), guests.length > 0 ? leaveMs : 0);
+    const dismissibles = [...this.#dismissibles];
+    await Promise.all(dismissibles.map((one) => one.dismiss(reason)));
+    const end = setTimeout(() => this.#client.end(), dismissibles.length > 0 ? leaveMs : 0);
     await closed;
     clearTimeout(end);
     clearTimeout(deadline);
@@ -95,7 +95,7 @@ export class ClientConnection {
       }),
       log: this.#log,
       environment: connectionVariables(this.#socket),
-      guests: this.#guests,
+      dismissibles: this.#dismissibles,
       channels: new ChannelCount(this.#deps.limits.maxChannels),
     };
     this.#serve(parts);

@@ -5,7 +5,7 @@ import { ChannelWriter } from './channel-writer.ts';
 import { ClientHold } from './client-hold.ts';
 import { sessionRequest, takeVariable, type Wanted, type Wishes } from './command.ts';
 import type { AgentForward } from './agent-forward.ts';
-import type { ConnectionParts, Guest } from './connection-parts.ts';
+import type { ConnectionParts, Dismissible } from './connection-parts.ts';
 import { exitOf } from './exit.ts';
 
 /** Input of a channel that its session has not taken, at which the channel is no longer read. */
@@ -17,7 +17,7 @@ const maxTermLength = 64;
 const failedStatus = 255;
 
 /** A `session` channel: at first what the client wishes for, then one shell, command or file server. */
-export class SessionChannel implements Guest {
+export class SessionChannel implements Dismissible {
   readonly #parts: ConnectionParts;
   readonly #agent: AgentForward;
   readonly #wishes: Wishes = { env: {}, tty: null };
@@ -92,8 +92,8 @@ export class SessionChannel implements Guest {
     this.#writer = new ChannelWriter(channel, writer, this.#gone.signal);
     this.#gone.signal.addEventListener('abort', inflow.add(channel), { once: true });
     this.#channel = channel;
-    this.#parts.guests.add(this);
-    void this.#serve(channel, wanted).finally(() => this.#parts.guests.delete(this));
+    this.#parts.dismissibles.add(this);
+    void this.#serve(channel, wanted).finally(() => this.#parts.dismissibles.delete(this));
   }
 
   /** Never rejects. */

@@ -10,7 +10,7 @@ const maxConnections = 8;
 /** A sprite that asks too much is told of so often. */
 const tellMs = 1_000;
 
-/** What the forwarder knows about one sprite while it has its place. */
+/** What the forwarder knows about one sprite for as long as it has its slot. */
 export class ClientState {
   readonly cache = new AnswerCache();
   #tokens = burst;

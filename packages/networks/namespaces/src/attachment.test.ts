@@ -5,7 +5,7 @@ import { compilePolicy, SpecialRanges } from '@sylph/network-dns';
 import { enterOwnNetwork } from '@sylph/testkit';
 import { Attachment } from './attachment.ts';
 import { closeHost, openHost, type Host } from './host.ts';
-import type { SlotPlace } from './plan.ts';
+import type { Slot } from './plan.ts';
 import { Slots } from './slots.ts';
 import { TestSprite } from './testing/fixture.ts';
 import { Guest, removeCable } from './testing/guest.ts';
@@ -18,7 +18,7 @@ enterOwnNetwork();
 let world: Internet;
 let host: Host;
 let slots: Slots;
-let place: SlotPlace;
+let slot: Slot;
 let guest: Guest;
 const sprite = new TestSprite();
 const deps = {
@@ -32,14 +32,14 @@ before(async () => {
   world = await Internet.open();
   host = await openHost({ range: '198.18.0.0/15', dataDir: '/a', exempt: { ipv4: [], ipv6: [] } });
   slots = new Slots(host.instance, host.rules);
-  place = await slots.make();
+  slot = await slots.make();
   guest = await Guest.open('guest');
-  await guest.plug(namespaceFile(place.name));
+  await guest.plug(namespaceFile(slot.name));
 });
 
 after(async () => {
   await guest[Symbol.asyncDispose]();
-  await slots.remove(place);
+  await slots.remove(slot);
   await closeHost(host);
   await world[Symbol.asyncDispose]();
   await removeCable();
@@ -65,7 +65,7 @@ async function runOut(address: string): Promise<void> {
 }
 
 test('a connection outlives its answer, also through changes that allow its name, and no other', async () => {
-  const attachment = new Attachment(sprite, place, deps);
+  const attachment = new Attachment(sprite, slot, deps);
   await change(attachment, [{ domain: 'web.example', action: 'allow' }]);
   await attachment.admit([answer('web.example', internet.web4)], attachment.policy);
   const { socket } = await guest.party.dial(internet.web4, ports.web);
@@ -79,7 +79,7 @@ test('a connection outlives its answer, also through changes that allow its name
 });
 
 test('an address stays as long as the longest of its names says, and one that is known is not let through again', async () => {
-  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
+  const attachment = await Attachment.inherit(sprite, slot, deps, undefined);
   await change(attachment, [{ domain: '*.example', action: 'allow' }]);
   await attachment.admit([{ name: 'long.example', address: internet.web4, ttlS: 600 }], attachment.policy);
   await attachment.admit([answer('short.example', internet.web4)], attachment.policy);
@@ -91,7 +91,7 @@ test('an address stays as long as the longest of its names says, and one that is
 });
 
 test('more addresses than there is room for push out the oldest', async () => {
-  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
+  const attachment = await Attachment.inherit(sprite, slot, deps, undefined);
   await change(attachment, [{ domain: '*.example', action: 'allow' }]);
   await attachment.admit([{ name: 'first.example', address: internet.web4, ttlS: 600 }], attachment.policy);
   for (let block = 0; block < 5; block++) {
@@ -101,14 +101,14 @@ test('more addresses than there is room for push out the oldest', async () => {
     await attachment.admit(answers, attachment.policy);
   }
   assert.equal(await guest.party.tries(internet.web4, ports.web), 'ECONNREFUSED');
-  const listed = JSON.stringify(await nftJson(['list', 'set', 'inet', 'sylph', 'allowed4'], place.name));
+  const listed = JSON.stringify(await nftJson(['list', 'set', 'inet', 'sylph', 'allowed4'], slot.name));
   assert.equal(listed.match(/"77\./g)?.length, 4096);
 });
 
 test('rules that nft refuses change nothing, are told, and the next change is in force', async () => {
-  const attachment = await Attachment.inherit(sprite, place, deps, undefined);
+  const attachment = await Attachment.inherit(sprite, slot, deps, undefined);
   await change(attachment, [{ cidr: internet.web4, action: 'allow' }]);
-  await assert.rejects(new Attachment(sprite, { ...place, name: 'sylph9-9' }, deps).enforce(), {
+  await assert.rejects(new Attachment(sprite, { ...slot, name: 'sylph9-9' }, deps).enforce(), {
     code: 'internal',
     message: /sylph9-9/,
   });

@@ -4,7 +4,7 @@ import type { NetworkDenial, NetworkPolicy } from '@sylph/model';
 import type { AdmittedAddress, CompiledPolicy, DnsClient, NameDenialReason, SpecialRanges } from '@sylph/network-dns';
 import { reasonOf, takeDenied } from './denials.ts';
 import type { Inheritance } from './inheritance.ts';
-import type { SlotPlace } from './plan.ts';
+import type { Slot } from './plan.ts';
 import { KnownAddresses } from './known-addresses.ts';
 import { admissionRules, firstGeneration, slotPolicyRules, type SlotRules } from './slot-table.ts';
 import { nft } from './tools.ts';
@@ -33,7 +33,7 @@ interface Waiting {
 /** A sprite in its slot: its policy, and the addresses its names led to. All changes to the slot go through one queue. */
 export class Attachment implements DnsClient {
   guest: NetworkGuest;
-  readonly place: SlotPlace;
+  readonly slot: Slot;
   readonly #deps: AttachmentDeps;
   /** Of the rules in the slot. */
   #generation = firstGeneration;
@@ -48,9 +48,9 @@ export class Attachment implements DnsClient {
   #admission = { endedAt: 0, tookMs: 0 };
 
   /** In a slot that was made a moment ago and restricts nothing. */
-  constructor(guest: NetworkGuest, place: SlotPlace, deps: AttachmentDeps) {
+  constructor(guest: NetworkGuest, slot: Slot, deps: AttachmentDeps) {
     this.guest = guest;
-    this.place = place;
+    this.slot = slot;
     this.#deps = deps;
     const none = { rules: [] };
     this.#policy = deps.compile(none);
@@ -60,11 +60,11 @@ export class Attachment implements DnsClient {
   /** In a slot of an earlier daemon: what it holds is in force until it is asked for its policy. */
   static async inherit(
     guest: NetworkGuest,
-    place: SlotPlace,
+    slot: Slot,
     deps: AttachmentDeps,
     left: Inheritance | undefined,
   ): Promise<Attachment> {
-    const attachment = new Attachment(guest, place, deps);
+    const attachment = new Attachment(guest, slot, deps);
     // Without a word of it: beyond whatever it counted to.
     attachment.#generation = left?.generation ?? Math.floor(Date.now() / 1000);
     attachment.#digest = undefined;
@@ -94,7 +94,7 @@ export class Attachment implements DnsClient {
       const { compiled, generation } = { compiled: this.#policy, generation: this.#generation };
       const addresses = this.#known.judge(compiled, Date.now());
       const { rules } = this.#deps;
-      await nft(slotPolicyRules({ generation, digest, rules, policy: compiled, ...addresses }), this.place.name);
+      await nft(slotPolicyRules({ generation, digest, rules, policy: compiled, ...addresses }), this.slot.name);
       this.#digest = digest;
     });
   }
@@ -117,7 +117,7 @@ export class Attachment implements DnsClient {
       if (judgedBy !== this.#policy) return;
       const startedAt = performance.now();
       const { admitted, forgotten } = this.#known.add(waiting.answers, Date.now());
-      await nft(admissionRules(admitted, forgotten), this.place.name);
+      await nft(admissionRules(admitted, forgotten), this.slot.name);
       const endedAt = performance.now();
       this.#admission = { endedAt, tookMs: endedAt - startedAt };
     });
@@ -143,7 +143,7 @@ export class Attachment implements DnsClient {
   async takeDenials(): Promise<NetworkDenial[]> {
     const names = [...this.#deniedNames.values()];
     this.#deniedNames.clear();
-    const addresses = await this.#enqueue(() => takeDenied(this.place.name));
+    const addresses = await this.#enqueue(() => takeDenied(this.slot.name));
     return [
       ...names,
       ...addresses.map((denied): NetworkDenial => {

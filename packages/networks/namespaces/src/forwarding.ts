@@ -1,6 +1,6 @@
 import fs from 'node:fs/promises';
 import * as z from 'zod';
-import { parseComment, type ForwardingBefore } from './host-table.ts';
+import { parseForwardingComment, type ForwardingBefore } from './host-table.ts';
 import { runTool } from './tools.ts';
 
 const forward4 = '/proc/sys/net/ipv4/ip_forward';
@@ -45,7 +45,7 @@ export async function forwardingBefore(ipv6: Ipv6): Promise<ForwardingBefore> {
   };
   for (const table of await sylphTables()) {
     const text = /^\tcomment "([^"]*)"$/m.exec(await runTool('nft', ['--terse', 'list', 'table', 'inet', table]))?.[1];
-    const known = text === undefined ? undefined : parseComment(text);
+    const known = text === undefined ? undefined : parseForwardingComment(text);
     if (known?.redirects4 !== undefined || known?.switched6 === true) return known;
   }
   return now;

@@ -11,12 +11,12 @@ export interface ForwardingBefore {
 }
 
 /** Text of the table's comment. */
-export function comment({ redirects4, switched6 }: ForwardingBefore): string {
+export function forwardingComment({ redirects4, switched6 }: ForwardingBefore): string {
   return `forwarding before: ipv4 ${redirects4 === undefined ? 'as now' : `off, accept_redirects ${redirects4}`}; ipv6 ${switched6 ? 'off' : 'as now'}`;
 }
 
-/** Reads {@link comment} back. */
-export function parseComment(text: string): ForwardingBefore | undefined {
+/** Reads {@link forwardingComment} back. */
+export function parseForwardingComment(text: string): ForwardingBefore | undefined {
   const match = /^forwarding before: ipv4 (?:as now|off, accept_redirects ([01])); ipv6 (as now|off)$/.exec(text);
   return match ? { redirects4: match[1], switched6: match[2] === 'off' } : undefined;
 }
@@ -33,7 +33,7 @@ export function hostTable(instance: Instance, rules: SlotRules, before: Forwardi
   return `table inet ${name}
 delete table inet ${name}
 table inet ${name} {
-  comment "${comment(before)}"
+  comment "${forwardingComment(before)}"
   set special4 { type ipv4_addr; flags interval; elements = { ${specialNetworks.ipv4.join(', ')} } }
   set special6 { type ipv6_addr; flags interval; elements = { ${specialNetworks.ipv6.join(', ')} } }
   set exempt4 { type ipv4_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv4)}}

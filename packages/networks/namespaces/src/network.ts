@@ -4,12 +4,13 @@ import { guestMac } from '@sylph/engine';
 import { type NetworkDenial, type SpriteId, SylphError } from '@sylph/model';
 import { compilePolicy, DnsForwarder, SpecialRanges } from '@sylph/network-dns';
 import { Attachment, type AttachmentDeps } from './attachment.ts';
+import { tapDevice } from './guest-side.ts';
 import { closeHost, openHost, type Host } from './host.ts';
 import { readInheritance } from './inheritance.ts';
 import { Linger } from './linger.ts';
-import { forwarderPort, type SlotPlace } from './plan.ts';
+import { forwarderPort, type Slot } from './plan.ts';
 import { foreignDrops, openTun } from './requirements.ts';
-import { namespaceIdentity, tapDevice } from './slot.ts';
+import { namespaceIdentity } from './slot.ts';
 import { inhabited, namespaceName, Slots } from './slots.ts';
 import { Stock } from './stock.ts';
 import { namespaceFile } from './tools.ts';
@@ -43,10 +44,10 @@ export interface NamespaceNetworkOptions {
 interface Opened {
   host: Host;
   slots: Slots;
-  stock: Stock<SlotPlace>;
+  stock: Stock<Slot>;
   forwarder: DnsForwarder;
   /** Slots of an earlier daemon that nobody has taken over yet. */
-  inherited: SlotPlace[];
+  inherited: Slot[];
 }
 
 /** A network namespace per awake sprite, taken from stock, with its TAP and its packet filter. See "A packet, start to end" in ARCHITECTURE.md. */
@@ -70,7 +71,7 @@ export class NamespaceNetwork implements HostNetwork {
     this.#linger = new Linger({
       durationMs: options.lingerS * 1000,
       max: Math.max(minLingering, options.slots),
-      drop: (attachment) => this.#remove(attachment.place),
+      drop: (attachment) => this.#remove(attachment.slot),
     });
   }
 
@@ -131,17 +132,17 @@ export class NamespaceNetwork implements HostNetwork {
     // Registered before the policy is asked for: a change that comes meanwhile asks again.
     this.#attached.set(spriteId, attachment);
     await attachment.enforce();
-    return { kind: 'tap', namespace: namespaceFile(attachment.place.name), device: tapDevice, mac: guestMac };
+    return { kind: 'tap', namespace: namespaceFile(attachment.slot.name), device: tapDevice, mac: guestMac };
   }
 
   async adopt(guest: NetworkGuest, pid: number): Promise<void> {
     const { inherited } = this.#open();
     const identity = await namespaceIdentity(`/proc/${pid}/ns/net`);
     const name = identity === undefined ? undefined : await namespaceName(identity);
-    const place = inherited.find((candidate) => candidate.name === name);
-    if (place) {
-      const left = await readInheritance(place.name);
-      const attachment = this.#moveIn(await Attachment.inherit(guest, place, this.#deps(), left));
+    const slot = inherited.find((candidate) => candidate.name === name);
+    if (slot) {
+      const left = await readInheritance(slot.name);
+      const attachment = this.#moveIn(await Attachment.inherit(guest, slot, this.#deps(), left));
       this.#attached.set(guest.spriteId, attachment);
       await attachment.enforce();
     } else if (identity === (await namespaceIdentity('/proc/self/ns/net'))) {
@@ -190,13 +191,13 @@ export class NamespaceNetwork implements HostNetwork {
 
   async sweep(): Promise<void> {
     const { inherited, slots } = this.#open();
-    const kept = new Set([...this.#attached.values()].map(({ place }) => place.name));
+    const kept = new Set([...this.#attached.values()].map(({ slot }) => slot.name));
     const busy = await inhabited();
-    for (const place of inherited) {
-      if (kept.has(place.name)) continue;
-      const identity = await namespaceIdentity(namespaceFile(place.name));
+    for (const slot of inherited) {
+      if (kept.has(slot.name)) continue;
+      const identity = await namespaceIdentity(namespaceFile(slot.name));
       if (identity !== undefined && busy.has(identity)) continue;
-      await slots.remove(place);
+      await slots.remove(slot);
     }
     inherited.length = 0;
   }
@@ -213,10 +214,10 @@ export class NamespaceNetwork implements HostNetwork {
     this.#opened = undefined;
     const busy = await inhabited();
     let empty = true;
-    for (const place of [...stock.ready, ...inherited, ...[...this.#attached.values()].map(({ place }) => place)]) {
-      const identity = await namespaceIdentity(namespaceFile(place.name));
+    for (const slot of [...stock.ready, ...inherited, ...[...this.#attached.values()].map(({ slot }) => slot)]) {
+      const identity = await namespaceIdentity(namespaceFile(slot.name));
       if (identity !== undefined && busy.has(identity)) empty = false;
-      else await slots.remove(place);
+      else await slots.remove(slot);
     }
     // A VM that could not be put to sleep goes on as it is, for the next daemon.
     if (empty) await closeHost(host);
@@ -244,8 +245,8 @@ export class NamespaceNetwork implements HostNetwork {
 
   /** Has questions from its slot answered for it. */
   #moveIn(attachment: Attachment): Attachment {
-    this.#bySlotAddress.set(attachment.place.address4, attachment);
-    this.#bySlotAddress.set(attachment.place.address6, attachment);
+    this.#bySlotAddress.set(attachment.slot.address4, attachment);
+    this.#bySlotAddress.set(attachment.slot.address6, attachment);
     return attachment;
   }
 
@@ -258,15 +259,15 @@ export class NamespaceNetwork implements HostNetwork {
     this.#parting.set(spriteId, denials);
     const [oldest] = this.#parting.keys();
     if (this.#parting.size > maxParting && oldest !== undefined) this.#parting.delete(oldest);
-    void denials.then(() => this.#remove(attachment.place));
+    void denials.then(() => this.#remove(attachment.slot));
   }
 
-  #remove(place: SlotPlace): void {
-    this.#bySlotAddress.delete(place.address4);
-    this.#bySlotAddress.delete(place.address6);
+  #remove(slot: Slot): void {
+    this.#bySlotAddress.delete(slot.address4);
+    this.#bySlotAddress.delete(slot.address6);
     const removal = this.#open()
-      .slots.remove(place)
-      .catch((error: unknown) => this.#options.onNotice(`slot ${place.name} could not be removed`, error))
+      .slots.remove(slot)
+      .catch((error: unknown) => this.#options.onNotice(`slot ${slot.name} could not be removed`, error))
       .finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);
   }

@@ -23,7 +23,7 @@ export interface Instance {
 }
 
 /** Names and addresses of a slot. */
-export interface SlotPlace {
+export interface Slot {
   readonly number: number;
   /** Its namespace, and the host's end of its veth. */
   readonly name: string;
@@ -64,7 +64,7 @@ export function instanceOf(range: string, number: number): Instance {
 }
 
 /** Slot of a number below `instance.slots`. */
-export function slotOf(instance: Instance, number: number): SlotPlace {
+export function slotOf(instance: Instance, number: number): Slot {
   const start = toNumber(instance.block4.split('/')[0] as string);
   const offset = firstSlotOffset + number;
   const tail = `${hex(instance.number)}:${hex(offset >> 8)}:${hex(offset & 0xff)}`;

@@ -1,16 +1,17 @@
-import { guestMac } from '@sylph/engine';
 import { specialNetworks } from '@sylph/model';
 import type { CompiledPolicy, NetworkEntry } from '@sylph/network-dns';
-import { forwarderPort, type Instance, type SlotPlace } from './plan.ts';
+import { formerResolver, gateway, guest, tapDevice, uplinkDevice } from './guest-side.ts';
+import { forwarderPort, type Instance, type Slot } from './plan.ts';
 
 /** Name of the tables in each slot. */
 export const slotTable = 'sylph';
 
-/** Connections of a slot at the same time, and how fast it may begin new ones: the host's connection table is everybody's. */
+/** Connections of a slot at the same time: the host's connection table is everybody's. */
 const maxConnections = 4_096;
+/** Beyond which new connections are dropped, and questions of DNS. */
 const newConnections = 'limit rate over 500/second burst 1000 packets';
 const newQuestions = 'limit rate over 300/second burst 600 packets';
-/** Denied targets kept until they are asked for, and for how long. */
+/** Denied targets kept until they are asked for, in each set. */
 const maxDenied = 512;
 /** How long one that is not asked for is kept, seconds. */
 export const deniedTimeoutS = 3_600;
@@ -59,15 +60,15 @@ export const firstGeneration = 1;
 /**
  * All rules of a new slot. `netdev sylph` lets the guest send only from its own addresses; `inet sylph` decides where to. What a guest may not reach is rejected, so that its programs fail at once.
  */
-export function slotTables(instance: Instance, place: SlotPlace, rules: SlotRules): string {
+export function slotTables(instance: Instance, slot: Slot, rules: SlotRules): string {
   return `table netdev ${slotTable} {
   chain ingress {
-    type filter hook ingress device "spr-tap" priority -500; policy drop;
-    ether saddr != ${guestMac} drop
-    ether daddr 52:55:0a:00:00:03 meta pkttype set host
-    ether type arp arp saddr ip 10.0.0.1 accept
-    ether type ip ip saddr 10.0.0.1 accept
-    ether type ip6 ip6 saddr fdf::1 accept
+    type filter hook ingress device "${tapDevice}" priority -500; policy drop;
+    ether saddr != ${guest.mac} drop
+    ether daddr ${formerResolver.mac} meta pkttype set host
+    ether type arp arp saddr ip ${guest.address4} accept
+    ether type ip ip saddr ${guest.address4} accept
+    ether type ip6 ip6 saddr ${guest.address6} accept
     ether type ip6 ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
   }
 }
@@ -89,26 +90,26 @@ ${families(
 )}
   chain questions {
     type nat hook prerouting priority dstnat; policy accept;
-    iifname "spr-tap" ip daddr { 10.0.0.2, 10.0.0.3 } meta l4proto { tcp, udp } th dport 53 dnat ip to ${instance.forwarder4}:${forwarderPort}
-    iifname "spr-tap" ip6 daddr fdf::2 meta l4proto { tcp, udp } th dport 53 dnat ip6 to [${instance.forwarder6}]:${forwarderPort}
+    iifname "${tapDevice}" ip daddr { ${gateway.address4}, ${formerResolver.address4} } meta l4proto { tcp, udp } th dport 53 dnat ip to ${instance.forwarder4}:${forwarderPort}
+    iifname "${tapDevice}" ip6 daddr ${gateway.address6} meta l4proto { tcp, udp } th dport 53 dnat ip6 to [${instance.forwarder6}]:${forwarderPort}
   }
   chain outside {
     type nat hook postrouting priority srcnat; policy accept;
-    oifname "spr-up" meta nfproto ipv4 snat ip to ${place.address4}
-    oifname "spr-up" meta nfproto ipv6 snat ip6 to ${place.address6}
+    oifname "${uplinkDevice}" meta nfproto ipv4 snat ip to ${slot.address4}
+    oifname "${uplinkDevice}" meta nfproto ipv6 snat ip6 to ${slot.address6}
   }
   chain input {
     type filter hook input priority filter; policy drop;
-    iifname "spr-tap" icmp type echo-request limit rate 100/second burst 200 packets accept
-    iifname "spr-tap" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-    iifname "spr-tap" icmpv6 type echo-request limit rate 100/second burst 200 packets accept
-    iifname "spr-tap" goto denied
+    iifname "${tapDevice}" icmp type echo-request limit rate 100/second burst 200 packets accept
+    iifname "${tapDevice}" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    iifname "${tapDevice}" icmpv6 type echo-request limit rate 100/second burst 200 packets accept
+    iifname "${tapDevice}" goto denied
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
     jump known
-    iifname "spr-tap" oifname "spr-up" goto from_guest
-    iifname "spr-up" oifname "spr-tap" goto to_guest
+    iifname "${tapDevice}" oifname "${uplinkDevice}" goto from_guest
+    iifname "${uplinkDevice}" oifname "${tapDevice}" goto to_guest
   }
   chain from_guest {
     ct state invalid goto refuse
@@ -133,15 +134,15 @@ ${families(
   chain known { }
   chain allowing { }
   chain denied {
-    iifname "spr-tap" meta l4proto { tcp, udp } update @denied4 { ip daddr . meta l4proto . th dport }
-    iifname "spr-tap" meta l4proto { tcp, udp } update @denied6 { ip6 daddr . meta l4proto . th dport }
-    iifname "spr-tap" meta l4proto != { tcp, udp } update @denied_other4 { ip daddr . meta l4proto }
-    iifname "spr-tap" meta l4proto != { tcp, udp } update @denied_other6 { ip6 daddr . meta l4proto }
+    iifname "${tapDevice}" meta l4proto { tcp, udp } update @denied4 { ip daddr . meta l4proto . th dport }
+    iifname "${tapDevice}" meta l4proto { tcp, udp } update @denied6 { ip6 daddr . meta l4proto . th dport }
+    iifname "${tapDevice}" meta l4proto != { tcp, udp } update @denied_other4 { ip daddr . meta l4proto }
+    iifname "${tapDevice}" meta l4proto != { tcp, udp } update @denied_other6 { ip6 daddr . meta l4proto }
     goto refuse
   }
   chain refuse {
     meta l4proto tcp reject with tcp reset
-    iifname "spr-tap" limit rate 200/second burst 400 packets reject with icmpx type admin-prohibited
+    iifname "${tapDevice}" limit rate 200/second burst 400 packets reject with icmpx type admin-prohibited
     drop
   }
 }

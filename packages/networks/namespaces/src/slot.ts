@@ -1,16 +1,8 @@
 import fs from 'node:fs/promises';
-import { guestMac } from '@sylph/engine';
-import type { Instance, SlotPlace } from './plan.ts';
+import { formerResolver, gateway, guest, tapDevice, uplinkDevice } from './guest-side.ts';
+import type { Instance, Slot } from './plan.ts';
 import { slotTables, type SlotRules } from './slot-table.ts';
 import { ipBatch, namespaceFile, runTool } from './tools.ts';
-
-/** Device the hypervisor opens in a slot. */
-export const tapDevice = 'spr-tap';
-/** A slot's end of its veth. */
-export const uplinkDevice = 'spr-up';
-
-/** Hardware address of the gateway: the one guests of user-mode networking know, so that a guest's neighbour table stays right when the host changes its mode. */
-const gatewayMac = '52:55:0a:00:00:02';
 
 /**
  * Of the slot's own network stack. What tells a guest that something is out of reach is limited by the slot's table; the kernel's own limit, one a second, would have its programs wait for nothing. Without loose pick-up a connection that this slot never saw begin is none: it is reset at once instead of hanging.
@@ -25,29 +17,29 @@ const slotSettings = {
 };
 
 /** Makes a slot with its whole table. What is left of a failed attempt is removed. */
-export async function makeSlot(instance: Instance, place: SlotPlace, rules: SlotRules): Promise<void> {
-  const { name } = place;
+export async function makeSlot(instance: Instance, slot: Slot, rules: SlotRules): Promise<void> {
+  const { name } = slot;
   try {
     await ipBatch([
       `netns add ${name}`,
-      `link add ${name} address ${place.hostMac} type veth peer name ${uplinkDevice} netns ${name} address ${place.uplinkMac}`,
+      `link add ${name} address ${slot.hostMac} type veth peer name ${uplinkDevice} netns ${name} address ${slot.uplinkMac}`,
       `link set dev ${name} addrgenmode none`,
       `link set ${name} up`,
-      `route add ${place.address4}/32 dev ${name} src ${instance.forwarder4}`,
-      `route add ${place.address6}/128 dev ${name}`,
-      `neigh add ${place.address4} lladdr ${place.uplinkMac} dev ${name} nud permanent`,
-      `neigh add ${place.address6} lladdr ${place.uplinkMac} dev ${name} nud permanent`,
+      `route add ${slot.address4}/32 dev ${name} src ${instance.forwarder4}`,
+      `route add ${slot.address6}/128 dev ${name}`,
+      `neigh add ${slot.address4} lladdr ${slot.uplinkMac} dev ${name} nud permanent`,
+      `neigh add ${slot.address6} lladdr ${slot.uplinkMac} dev ${name} nud permanent`,
     ]);
     await ipBatch(
       [
         'link set lo up',
         ...tapLines,
         `link set dev ${uplinkDevice} addrgenmode none`,
-        `addr add ${place.address4}/32 dev ${uplinkDevice}`,
-        `addr add ${place.address6}/128 dev ${uplinkDevice} nodad`,
+        `addr add ${slot.address4}/32 dev ${uplinkDevice}`,
+        `addr add ${slot.address6}/128 dev ${uplinkDevice} nodad`,
         `link set ${uplinkDevice} up`,
-        `neigh add ${instance.forwarder4} lladdr ${place.hostMac} dev ${uplinkDevice} nud permanent`,
-        `neigh add ${instance.forwarder6} lladdr ${place.hostMac} dev ${uplinkDevice} nud permanent`,
+        `neigh add ${instance.forwarder4} lladdr ${slot.hostMac} dev ${uplinkDevice} nud permanent`,
+        `neigh add ${instance.forwarder6} lladdr ${slot.hostMac} dev ${uplinkDevice} nud permanent`,
         `route add default via ${instance.forwarder4} dev ${uplinkDevice} onlink`,
         `route add default via ${instance.forwarder6} dev ${uplinkDevice} onlink`,
       ],
@@ -56,7 +48,7 @@ export async function makeSlot(instance: Instance, place: SlotPlace, rules: Slot
     await runTool(
       'nsenter',
       [`--net=${namespaceFile(name)}`, 'sh', '-c', `set -e; ${settingCommands}; exec nft -f -`],
-      slotTables(instance, place, rules),
+      slotTables(instance, slot, rules),
     );
   } catch (error) {
     await removeSlot(name);
@@ -67,14 +59,14 @@ export async function makeSlot(instance: Instance, place: SlotPlace, rules: Slot
 /** The guest's side: its gateway's addresses, and the guest itself, known beforehand so that nothing it claims about addresses is listened to. */
 const tapLines = [
   `tuntap add name ${tapDevice} mode tap`,
-  `link set ${tapDevice} address ${gatewayMac}`,
+  `link set ${tapDevice} address ${gateway.mac}`,
   `link set dev ${tapDevice} addrgenmode none`,
   `link set ${tapDevice} up`,
-  `addr add 10.0.0.2/24 dev ${tapDevice}`,
-  `addr add 10.0.0.3/32 dev ${tapDevice}`,
-  `addr add fdf::2/64 dev ${tapDevice} nodad`,
-  `neigh add 10.0.0.1 lladdr ${guestMac} dev ${tapDevice} nud permanent`,
-  `neigh add fdf::1 lladdr ${guestMac} dev ${tapDevice} nud permanent`,
+  `addr add ${gateway.address4}/24 dev ${tapDevice}`,
+  `addr add ${formerResolver.address4}/32 dev ${tapDevice}`,
+  `addr add ${gateway.address6}/64 dev ${tapDevice} nodad`,
+  `neigh add ${guest.address4} lladdr ${guest.mac} dev ${tapDevice} nud permanent`,
+  `neigh add ${guest.address6} lladdr ${guest.mac} dev ${tapDevice} nud permanent`,
 ];
 
 const settingCommands = Object.entries(slotSettings)

@@ -1,7 +1,7 @@
 import fs from 'node:fs/promises';
 import { SylphError } from '@sylph/model';
 import { links } from './instance.ts';
-import { slotNumber, slotOf, type Instance, type SlotPlace } from './plan.ts';
+import { slotNumber, slotOf, type Instance, type Slot } from './plan.ts';
 import { makeSlot, namespaceIdentity, removeSlot } from './slot.ts';
 import type { SlotRules } from './slot-table.ts';
 import { namespaceDir, namespaceFile } from './tools.ts';
@@ -19,8 +19,8 @@ export class Slots {
   }
 
   /** Slots an earlier daemon made: known by their links, which are in our own namespace, while the directory of namespaces may be shared with another host's. Their numbers are in use from now on. */
-  async inherited(): Promise<SlotPlace[]> {
-    const found: SlotPlace[] = [];
+  async inherited(): Promise<Slot[]> {
+    const found: Slot[] = [];
     for (const { ifname } of await links()) {
       const number = slotNumber(this.#instance, ifname);
       if (number === undefined || number >= this.#instance.slots) continue;
@@ -31,18 +31,18 @@ export class Slots {
   }
 
   /** Makes a slot that restricts nothing. Throws `host_unfit` when all addresses are in use. */
-  async make(): Promise<SlotPlace> {
+  async make(): Promise<Slot> {
     for (let tries = 0; tries < this.#instance.slots; tries++) {
       const number = this.#next;
       this.#next = (number + 1) % this.#instance.slots;
       if (this.#used.has(number)) continue;
-      const place = slotOf(this.#instance, number);
+      const slot = slotOf(this.#instance, number);
       this.#used.add(number);
       // Somebody else's: a daemon of another network namespace that shares the directory.
-      if (await namespaceIdentity(namespaceFile(place.name))) continue;
+      if (await namespaceIdentity(namespaceFile(slot.name))) continue;
       try {
-        await makeSlot(this.#instance, place, this.#rules);
-        return place;
+        await makeSlot(this.#instance, slot, this.#rules);
+        return slot;
       } catch (error) {
         this.#used.delete(number);
         throw error;
@@ -53,9 +53,9 @@ export class Slots {
     });
   }
 
-  async remove(place: SlotPlace): Promise<void> {
-    await removeSlot(place.name);
-    this.#used.delete(place.number);
+  async remove(slot: Slot): Promise<void> {
+    await removeSlot(slot.name);
+    this.#used.delete(slot.number);
   }
 }
 
