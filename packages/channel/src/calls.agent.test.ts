@@ -45,6 +45,8 @@ test('calls of programs reach who listens, and are answered piece by piece', asy
       await channel.calls.answer(line, { status: 202, contentType: 'text/plain', body }, { signal });
     }
   })();
+  // Awaited at the end; what fails before it ends the channel, and is what counts.
+  listening.catch(() => {});
   const { status, text } = await ask('POST', '/v1/checkpoints/v1/restore?a=b', '{"mode":"disk"}');
   assert.deepEqual([status, text.length, text.slice(0, 4), text.slice(-4)], [202, 300_008, 'one ', ' end']);
   assert.deepEqual(lines, [
