@@ -4,11 +4,13 @@ import { checkpoint, restore } from './checkpoints.ts';
 import { complete, completion } from './completion.ts';
 import { config } from './config.ts';
 import { doctor } from './doctor.ts';
+import { domains } from './domains.ts';
 import { console, exec } from './exec.ts';
 import { cp, edit, file } from './files.ts';
 import { host, showVersion } from './host.ts';
 import { check, fork, recover, restart, start, suspend, upgrade } from './lifecycle.ts';
 import { jobs } from './jobs.ts';
+import { links } from './links.ts';
 import { login, logout } from './login.ts';
 import { auth, org } from './org.ts';
 import { policy } from './policy.ts';
@@ -18,7 +20,7 @@ import { attach, sessions } from './sessions.ts';
 import { create, destroy, info, list } from './sprites.ts';
 import { ssh, sshConfig } from './ssh.ts';
 import { sshKey } from './ssh-keys.ts';
-import { domains, links, url } from './urls.ts';
+import { url } from './url.ts';
 import { use } from './use.ts';
 
 /** Every command, in groups as the help shows them. */

@@ -1,17 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { NetworkDenial, NetworkPolicy, NetworkRule } from '@sylph/model';
+import type { NetworkPolicy, NetworkRule } from '@sylph/model';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CliError, usageError } from '../failure.ts';
 import { withoutTargets, withRules } from '../policy/change.ts';
-import { denialKey, denialLine, shownDenials, shownPolicy } from '../policy/shown.ts';
+import { rulesFrom } from '../policy/rules-file.ts';
+import { shownPolicy } from '../policy/shown.ts';
 import { targetRule } from '../policy/target.ts';
-
-/** Between two looks at what was denied. */
-const followMs = 2_000;
-/** Targets that are looked at while following. */
-const followLimit = 1_000;
+import { log } from './policy-log.ts';
 
 const orgWide = {
   kind: 'flag',
@@ -167,44 +162,7 @@ const defaults = command({
   },
 });
 
-const log = command({
-  name: 'log',
-  summary: 'show what a sprite was denied',
-  description:
-    'Counted by target, the last denied first. --follow goes on with what is denied from then on; with --json an object a line.',
-  common: ['org', 'sprite'],
-  options: {
-    follow: { kind: 'flag', short: 'f', description: 'go on with what comes' },
-    lines: { kind: 'integer', short: 'n', placeholder: 'N', description: 'the newest N targets; default 100' },
-  },
-  async run(context, _args, { follow, lines }) {
-    const sprite = await context.sprite();
-    const { policies } = await context.client();
-    const denials = await policies.networkLog(sprite, { limit: lines });
-    if (!follow) {
-      await context.out.result(denials, () =>
-        denials.length === 0 ? `${sprite} was denied nothing\n` : shownDenials(denials),
-      );
-      return;
-    }
-    const counts = new Map<string, number>();
-    const tell = async (found: readonly NetworkDenial[]): Promise<void> => {
-      for (const denial of found.toReversed()) {
-        if (counts.get(denialKey(denial)) === denial.count) continue;
-        counts.set(denialKey(denial), denial.count);
-        await context.out.result(denial, () => `${denialLine(denial)}\n`);
-      }
-    };
-    // Older ones are known, though they are not shown.
-    for (const old of await policies.networkLog(sprite, { limit: followLimit })) counts.set(denialKey(old), old.count);
-    for (const shown of denials) counts.delete(denialKey(shown));
-    for (let found = denials; ; found = await policies.networkLog(sprite, { limit: followLimit })) {
-      await tell(found);
-      await sleep(followMs);
-    }
-  },
-});
-
+/** `sylph policy`. */
 export const policy = command({
   name: 'policy',
   aliases: ['policies'],
@@ -222,36 +180,6 @@ async function add(context: Context, forOrg: boolean, added: readonly NetworkRul
     context.out.note(`sylph: ${meant.title} has a policy of its own now, which began as its organization's`);
   if (remark !== undefined) context.out.note(`sylph: ${remark}`);
   await tellRules(context, meant.title, rules);
-}
-
-async function rulesFrom(file: string | undefined): Promise<NetworkRule[]> {
-  if ((file === undefined || file === '-') && process.stdin.isTTY)
-    throw usageError('there is no policy', 'sylph policy set FILE, or give it on stdin');
-  const text = file === undefined || file === '-' ? await fromStdin() : await fromFile(file);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new CliError(`the policy is not JSON: ${(cause as Error).message}`, { code: 'usage', exitCode: 2, cause });
-  }
-  const rules: unknown = Array.isArray(value) ? value : (value as { rules?: unknown } | null)?.rules;
-  if (!Array.isArray(rules)) throw usageError('the policy has no rules', 'write {"rules": […]}');
-  // The server checks each, and says what does not fit.
-  return rules as NetworkRule[];
-}
-
-async function fromStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
-}
-
-async function fromFile(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new CliError(`${file} cannot be read: ${(cause as Error).message}`, { code: 'unreadable', cause });
-  }
 }
 
 async function tellRules(context: Context, title: string, rules: readonly NetworkRule[]): Promise<void> {

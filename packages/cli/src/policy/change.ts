@@ -1,7 +1,7 @@
 import type { NetworkPolicy, NetworkRule } from '@sylph/model';
 import { sameTarget, type TargetRule } from './target.ts';
 
-/** A policy with rules in place of those that said something else about the same. What is about everything when there were no rules yet is said by `remark`. */
+/** A policy with rules in place of those that said something else about the same. `remark` says what the first rules change beyond what they are about. */
 export function withRules(
   { rules }: NetworkPolicy,
   added: readonly NetworkRule[],

@@ -1,10 +1,8 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type SshTarget, shortHash, sshSettings, write } from './ssh-target.ts';
+import { hostName, quoted, type SshTarget, shortHash, sshSettings, write } from './ssh-target.ts';
 
-/** Names of sprites in ssh's configuration begin so. */
-const prefix = 'sylph-';
 const include = 'Include sylph/*.conf';
 
 /** `Host` blocks for sprites. */
@@ -12,7 +10,7 @@ export function hostBlocks(target: SshTarget, sprites: readonly string[]): strin
   return sprites
     .map((sprite) => {
       const settings: [string, string][] = [['User', target.user(sprite)], ...sshSettings(target)];
-      return `Host ${prefix}${sprite}\n${settings.map(([name, value]) => `  ${name} ${quoted(value)}\n`).join('')}`;
+      return `Host ${hostName(sprite)}\n${settings.map(([name, value]) => `  ${name} ${quoted(value)}\n`).join('')}`;
     })
     .join('\n');
 }
@@ -41,8 +39,4 @@ async function includeThem(config: string): Promise<boolean> {
   if (before.split('\n').some((line) => line.trim() === include)) return false;
   const mode = (await stat(path).catch(() => undefined))?.mode ?? 0o600;
   return write(path, `${include}\n\n${before}`, mode & 0o777);
-}
-
-function quoted(value: string): string {
-  return /\s/.test(value) ? `"${value}"` : value;
 }

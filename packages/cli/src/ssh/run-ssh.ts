@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { CliError } from '../failure.ts';
-import { type SshTarget, sshSettings } from './ssh-target.ts';
+import { hostName, quoted, type SshTarget, sshSettings } from './ssh-target.ts';
 
 /** Runs the system's ssh in our place; its exit code. `words` are its own: options, then a command. */
 export async function runSsh(
@@ -11,7 +11,7 @@ export async function runSsh(
 ): Promise<number> {
   const settings = sshSettings(target).flatMap(([name, value]) => ['-o', `${name}=${quoted(value)}`]);
   // Options may stand on both sides of the host, and a command behind it.
-  const child = spawn('ssh', [...settings, '-l', target.user(sprite), `sylph-${sprite}`, ...words], {
+  const child = spawn('ssh', [...settings, '-l', target.user(sprite), hostName(sprite), ...words], {
     stdio: 'inherit',
     env,
   });
@@ -37,8 +37,4 @@ export async function runSsh(
     for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.off(signal, stay);
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, pass);
   }
-}
-
-function quoted(value: string): string {
-  return /\s/.test(value) ? `"${value}"` : value;
 }

@@ -42,6 +42,16 @@ export function sshSettings(target: SshTarget): [string, string][] {
   ];
 }
 
+/** What a sprite is called in what ssh is told. */
+export function hostName(sprite: string): string {
+  return `sylph-${sprite}`;
+}
+
+/** A value as ssh reads it in its configuration and behind `-o`. */
+export function quoted(value: string): string {
+  return /\s/.test(value) ? `"${value}"` : value;
+}
+
 /** A few letters that stand for a server. */
 export function shortHash(url: string): string {
   return createHash('sha256').update(url).digest('hex').slice(0, 12);
