@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingHttpHeaders, RequestListener } from 'node:http';
+import net from 'node:net';
 import { describe, it } from 'node:test';
-import type { IncomingHttpHeaders } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EdgeFixture, type FetchedAnswer } from './testing/fixture.ts';
 
 /** A sprite's server that shows the head it got. */
@@ -38,6 +41,15 @@ async function login(edge: EdgeFixture, name: string, token: string, host = edge
   });
   assert.deepEqual([entered.status, entered.headers.location], [302, `http://${host}/there?q=1`], entered.body);
   return cookiesOf(entered).split('; ')[0] as string;
+}
+
+/** An answer that goes on, its head come. */
+async function open(edge: EdgeFixture, name: string, header: string): Promise<net.Socket> {
+  const socket = net.connect(edge.port, '127.0.0.1');
+  socket.write(`GET / HTTP/1.1\r\nHost: ${edge.host(name)}\r\n${header}\r\n`);
+  const [head] = (await once(socket, 'data')) as [Buffer];
+  assert.match(head.toString(), /^HTTP\/1\.1 200 /);
+  return socket;
 }
 
 describe('a public sprite', () => {
@@ -364,6 +376,34 @@ describe('preview links', () => {
     assert.equal((await attempt('wrong')).status, 401);
     assert.equal((await attempt('')).status, 401);
     assert.equal((await attempt('open sesame')).status, 429);
+  });
+});
+
+describe('what is open', () => {
+  it('ends with what let its client in: a link, a token, a login, or that the sprite was public', async () => {
+    await using edge = await EdgeFixture.open({ limits: { proofIntervalMs: 50 } });
+    const stream: RequestListener = (_request, response) => void response.write('begun');
+    const sprite = await edge.sprite('one', stream, { auth: 'sprite' });
+    const shown = await edge.sprite('two', stream);
+    const [revoked, loggedIn, kept] = [edge.token(), edge.token(), edge.token()];
+    const link = await edge.link(sprite);
+    const byLink = cookiesOf(await edge.fetch(edge.host('one'), link.path));
+    const byLogin = await login(edge, 'one', loggedIn);
+    const stays = await open(edge, 'one', `Authorization: Bearer ${kept}\r\n`);
+    for (const [socket, revoke] of [
+      [await open(edge, 'one', `Cookie: ${byLink}\r\n`), () => edge.repository.edge.removeLink(sprite.row.id, link.id)],
+      [await open(edge, 'one', `Authorization: Bearer ${revoked}\r\n`), () => edge.revoke(revoked)],
+      [await open(edge, 'one', `Cookie: ${byLogin}\r\n`), () => edge.revoke(loggedIn)],
+      [await open(edge, 'two', ''), () => Object.assign(shown.row, { urlAuth: 'sprite' })],
+    ] as const) {
+      await sleep(150);
+      assert.equal(socket.destroyed, false);
+      const closed = once(socket, 'close', { signal: AbortSignal.timeout(5_000) });
+      await revoke();
+      await closed;
+    }
+    assert.equal(stays.destroyed, false, 'who may stay stays');
+    stays.destroy();
   });
 });
 

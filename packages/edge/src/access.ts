@@ -6,6 +6,7 @@ import type { ResolvedEdgeDeps } from './deps.ts';
 import type { Directory, Found } from './directory.ts';
 import { parseAuthority } from './host.ts';
 import { linkStands } from './links.ts';
+import type { Proof } from './proof-watch.ts';
 import type { Signer } from './signed.ts';
 
 /** Whether somebody may enter. */
@@ -16,6 +17,7 @@ export type Verdict =
       known: boolean;
       /** The Authorization header was for the edge: the guest does not get it. */
       dropAuthorization: boolean;
+      proof: Proof;
     }
   | { may: false; /** Too many wrong tokens: wait so long. */ retryAfterS?: number };
 
@@ -34,32 +36,59 @@ export class Access {
   }
 
   async judge(request: ClientRequest, client: Client, found: Found | undefined): Promise<Verdict> {
-    if (found?.view.row.urlAuth === 'public') return { may: true, known: false, dropAuthorization: false };
+    if (found?.view.row.urlAuth === 'public')
+      return { may: true, known: false, dropAuthorization: false, proof: this.#publicProof(found.view) };
     const [, token] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
-    if (found !== undefined && (await this.#hasCookie(request, client, found))) {
+    const byCookie = found && (await this.#cookieProof(request, client, found));
+    if (byCookie !== undefined) {
       // The application behind may know tokens of its own; one of this server is not for it.
-      return { may: true, known: true, dropAuthorization: token !== undefined && token.split('/').length === 4 };
+      const dropAuthorization = token !== undefined && token.split('/').length === 4;
+      return { may: true, known: true, dropAuthorization, proof: byCookie };
     }
     if (token === undefined) return { may: false };
     const holder = await this.#deps.authenticate(token);
     if (holder !== undefined && holder.org.id === found?.view.org.id)
-      return { may: true, known: true, dropAuthorization: true };
+      return { may: true, known: true, dropAuthorization: true, proof: this.#tokenProof(holder.tokenId) };
     if (holder !== undefined) return { may: false };
     const retryAfterS = this.#attempts.retryAfterS(client.address);
     this.#attempts.wrong(client.address);
     return retryAfterS === 0 ? { may: false } : { may: false, retryAfterS };
   }
 
-  async #hasCookie(request: ClientRequest, client: Client, { view, port }: Found): Promise<boolean> {
+  async #cookieProof(request: ClientRequest, client: Client, { view, port }: Found): Promise<Proof | undefined> {
     const values = ownCookies(request.headers.cookie, 'sylph-edge', client.scheme === 'https');
-    if (values.length === 0 || !(await this.#isOwnDoing(request, view))) return false;
+    if (values.length === 0 || !(await this.#isOwnDoing(request, view))) return undefined;
     for (const value of values) {
       const token = this.#signer.read('token', value);
-      if (token?.sprite === view.row.id && (await this.#deps.isTokenValid(token.id))) return true;
+      if (token?.sprite === view.row.id) {
+        const proof = this.#tokenProof(token.id, token.until);
+        if (await proof.stands()) return proof;
+      }
       const link = this.#signer.read('link', value);
-      if (link?.sprite === view.row.id && (await this.#opens(link.id, view, port))) return true;
+      if (link?.sprite === view.row.id) {
+        const proof = this.#linkProof(link, view, port);
+        if (await proof.stands()) return proof;
+      }
     }
-    return false;
+    return undefined;
+  }
+
+  #publicProof({ org, row: { id, name } }: SpriteView): Proof {
+    const stands = async (): Promise<boolean> => {
+      const row = (await this.#directory.view(org, name))?.row;
+      return row?.id === id && row.urlAuth === 'public';
+    };
+    return { key: `public ${id}`, stands };
+  }
+
+  #tokenProof(id: string, until = Number.POSITIVE_INFINITY): Proof {
+    const stands = async (): Promise<boolean> => until > Date.now() && (await this.#deps.isTokenValid(id));
+    return { key: `token ${id} ${until}`, stands };
+  }
+
+  #linkProof({ id, until }: { id: string; until: number }, view: SpriteView, port: number | null): Proof {
+    const stands = async (): Promise<boolean> => until > Date.now() && (await this.#opens(id, view, port));
+    return { key: `link ${id} ${port} ${until}`, stands };
   }
 
   /** Whether a link still stands, and for this port. */

@@ -31,7 +31,7 @@ export class Directory {
     if (place.kind === 'sprite') {
       const org = await this.#org(place.urlSuffix);
       if (org === undefined) return undefined;
-      const view = await this.#view(org, place.name);
+      const view = await this.view(org, place.name);
       return view && { view, port: place.port };
     }
     if (place.kind !== 'domain') return undefined;
@@ -39,7 +39,7 @@ export class Directory {
     const row = await repository.edge.domain(place.domain);
     const sprite = row && (await repository.sprite(row.spriteId));
     const org = sprite && (await repository.org(sprite.orgId));
-    const view = sprite && org && (await this.#view(org, sprite.name));
+    const view = sprite && org && (await this.view(org, sprite.name));
     return view && { view, port: null };
   }
 
@@ -60,7 +60,8 @@ export class Directory {
     return org;
   }
 
-  async #view(org: SpriteView['org'], name: string): Promise<SpriteView | undefined> {
+  /** A sprite as it is now. Undefined: there is none. */
+  async view(org: SpriteView['org'], name: string): Promise<SpriteView | undefined> {
     try {
       return await this.#deps.service.get(org, name);
     } catch (error) {

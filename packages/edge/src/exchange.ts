@@ -1,3 +1,5 @@
+import type { Proof } from './proof-watch.ts';
+
 /** Between two looks at what is under way. Shorter than the shortest idle time of a sprite. */
 const lookMs = 250;
 
@@ -7,6 +9,8 @@ export interface Exchange {
   used: () => void;
   /** The guest works on the request: there is nothing that could flow. */
   awaitsAnswer: boolean;
+  /** What its client was let in by. */
+  readonly proof: Proof;
   /** Breaks it off. */
   giveUp: () => void;
 }
@@ -18,6 +22,10 @@ export class Exchanges implements Disposable {
 
   get size(): number {
     return this.#all.size;
+  }
+
+  [Symbol.iterator](): Iterator<Exchange> {
+    return this.#all.values();
   }
 
   add(exchange: Exchange): Disposable {

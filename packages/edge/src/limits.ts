@@ -30,6 +30,8 @@ export interface EdgeLimits {
   stallTimeoutMs: number;
   /** Wrong tokens and passwords of one client address in a minute. */
   maxWrongSecrets: number;
+  /** What is open is held against what its client was let in by so often. */
+  proofIntervalMs: number;
   /** Longest wait for what is under way when the edge closes. */
   closeTimeoutMs: number;
 }
@@ -51,5 +53,6 @@ export const defaultEdgeLimits: EdgeLimits = {
   answerTimeoutMs: 300_000,
   stallTimeoutMs: 120_000,
   maxWrongSecrets: 20,
+  proofIntervalMs: 5_000,
   closeTimeoutMs: 5_000,
 };

@@ -10,6 +10,7 @@ import { passAnswer, passBody, passInformation, stopReading } from './forward.ts
 import { answerOf, openGuestRequest, StaleConnection, type GuestAnswer } from './guest-request.ts';
 import { requestHeaders, type RequestFacts } from './heads.ts';
 import { LastTargets } from './last-targets.ts';
+import { ProofWatch, type Proof } from './proof-watch.ts';
 import { watchStall, watchStalledSocket } from './stall.ts';
 import { Starts } from './starts.ts';
 import { carry, carryRefusal, upgradeHeaders, type SocketClient } from './upgrade.ts';
@@ -21,6 +22,7 @@ export interface Passage {
   found: Found;
   known: boolean;
   dropAuthorization: boolean;
+  proof: Proof;
   /** Fires when the client leaves. */
   signal: AbortSignal;
   hsts: string | undefined;
@@ -37,6 +39,7 @@ export class Proxy implements Disposable {
   readonly #deps: ResolvedEdgeDeps;
   readonly #starts: Starts;
   readonly #exchanges = new Exchanges();
+  readonly #watch: ProofWatch;
   readonly #last = new LastTargets();
   readonly #awake = new WeakMap<GuestChannel, AwakeSprite>();
   /** Requests and open connections of each sprite. */
@@ -45,6 +48,7 @@ export class Proxy implements Disposable {
   constructor(deps: ResolvedEdgeDeps) {
     this.#deps = deps;
     this.#starts = new Starts(deps);
+    this.#watch = new ProofWatch(this.#exchanges, { log: deps.log, intervalMs: deps.limits.proofIntervalMs });
   }
 
   /** Exchanges under way. */
@@ -54,6 +58,7 @@ export class Proxy implements Disposable {
 
   /** Breaks off everything. */
   [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
     this.#exchanges[Symbol.dispose]();
   }
 
@@ -102,7 +107,7 @@ export class Proxy implements Disposable {
   }
 
   /** Counts a request among its sprite's. Throws when there are too many. */
-  #enter({ found }: Passage, giveUp: () => void): Entered {
+  #enter({ found, proof }: Passage, giveUp: () => void): Entered {
     const { id } = found.view.row;
     const count = this.#inFlight.get(id) ?? 0;
     if (count >= this.#deps.limits.maxRequestsPerSprite)
@@ -115,6 +120,7 @@ export class Proxy implements Disposable {
     const exchange: Exchange = {
       used: () => undefined,
       awaitsAnswer: false,
+      proof,
       giveUp,
     };
     const watched = this.#exchanges.add(exchange);

@@ -4,13 +4,14 @@ import { EdgeFailure } from './failure.ts';
 import { type Links } from './links.ts';
 import type { Login } from './login.ts';
 import { wantsPage, type Page } from './pages.ts';
+import type { Proof } from './proof-watch.ts';
 import type { Visit } from './visit.ts';
 
 /** Paths below this are the edge's own on every host; they never reach a guest. */
 const reserved = '/.sylph';
 
 /** What comes of a request before a guest hears of it. */
-export type Admission = { page: Page } | { found: Found; known: boolean; dropAuthorization: boolean };
+export type Admission = { page: Page } | { found: Found; known: boolean; dropAuthorization: boolean; proof: Proof };
 
 /** Decides about each request: a page of the edge's own, a refusal, or a sprite that may be entered. */
 export class SpriteGate {
