@@ -1,4 +1,5 @@
 export * from './interfaces/guest-channel.ts';
+export * from './interfaces/guest-connection.ts';
 export * from './interfaces/guest-sockets.ts';
 export * from './interfaces/guest-calls.ts';
 export * from './interfaces/guest-files.ts';
@@ -12,6 +13,7 @@ export * from './interfaces/ssh-key-repository.ts';
 export * from './interfaces/session-keeper.ts';
 export * from './interfaces/vm-driver.ts';
 export * from './service.ts';
+export * from './sprite-view.ts';
 export * from './policy-service.ts';
 export * from './deps.ts';
 export * from './failpoints.ts';

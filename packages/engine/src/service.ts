@@ -4,23 +4,13 @@ import type {
   CreateSpriteRequest,
   ForkRequest,
   PublicStatus,
-  SpriteState,
   UpdateSpriteRequest,
 } from '@sylph/model';
 import type { GuestChannel } from './interfaces/guest-channel.ts';
-import type { OrgRow, SpriteRow } from './interfaces/repository.ts';
+import type { OrgRow } from './interfaces/repository.ts';
 import type { SpriteSessions } from './interfaces/session-keeper.ts';
 import type { PolicyService } from './policy-service.ts';
-
-/** A sprite as the rest of the daemon sees it: its row and its life. */
-export interface SpriteView {
-  row: SpriteRow;
-  org: OrgRow;
-  state: SpriteState;
-  status: PublicStatus;
-  /** Version of the agent inside, null before its first start. */
-  agentVersion: string | null;
-}
+import type { SpriteView } from './sprite-view.ts';
 
 /** A step of a long operation, told while it runs. */
 export type Progress = (message: string) => void;

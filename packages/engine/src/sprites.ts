@@ -31,7 +31,8 @@ import { restoreSprite } from './operations/restore.ts';
 import { startSprite } from './operations/start.ts';
 import { suspendSprite } from './operations/suspend.ts';
 import { Policies } from './policies.ts';
-import type { Progress, SpriteLease, SpriteService, SpriteView } from './service.ts';
+import type { Progress, SpriteLease, SpriteService } from './service.ts';
+import type { SpriteView } from './sprite-view.ts';
 
 /** Deadline of the agent's answer to `check`. */
 const checkDeadlineMs = 10_000;

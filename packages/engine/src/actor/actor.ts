@@ -9,7 +9,7 @@ import {
 import type { EngineDeps, Logger } from '../deps.ts';
 import type { OrgRow, SpriteRow } from '../interfaces/repository.ts';
 import type { SpriteSessions } from '../interfaces/session-keeper.ts';
-import type { SpriteView } from '../service.ts';
+import type { SpriteView } from '../sprite-view.ts';
 import type { AwakeVm } from './awake.ts';
 import { CommandQueue } from './queue.ts';
 import { SessionNumbers } from './session-numbers.ts';

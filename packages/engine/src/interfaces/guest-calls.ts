@@ -1,5 +1,5 @@
 import type { GuestCall, GuestCallLine } from '@sylph/model';
-import type { SpriteView } from '../service.ts';
+import type { SpriteView } from '../sprite-view.ts';
 
 /** What the programs of a guest ask of the daemon, over its socket inside. */
 export interface GuestCalls {

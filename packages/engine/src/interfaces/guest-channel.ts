@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream';
 import type {
   ExitPayload,
   GuestPortLine,
@@ -10,6 +9,7 @@ import type {
   StartedPayload,
 } from '@sylph/model';
 import type { GuestCalls } from './guest-calls.ts';
+import type { GuestConnection } from './guest-connection.ts';
 import type { GuestServices } from './guest-services.ts';
 import type { GuestFiles } from './guest-files.ts';
 import type { GuestSockets } from './guest-sockets.ts';
@@ -115,30 +115,6 @@ export class ProcessStartError extends Error {
   constructor(errno: string, message: string) {
     super(message);
     this.name = 'ProcessStartError';
-    this.errno = errno;
-  }
-}
-
-/** A TCP connection inside the guest. */
-export interface GuestConnection {
-  /** Address and port it goes to, e.g. `127.0.0.1:5432`. */
-  readonly target: string;
-  /**
-   * Its bytes; reading is what lets more come. `end` passes the end of input on; destroying it earlier resets the connection. It ends when the connection ended in order; closed without that, the connection or the
-   * channel broke. Errors are heard from the start.
-   */
-  readonly stream: Duplex;
-  /** Whether it is the connection itself that broke, of a stream that closed without an end. */
-  readonly reset: boolean;
-}
-
-/** There is no connection: errno name (`ENOTFOUND` for an unknown name) and text as the agent gave them. */
-export class GuestDialError extends Error {
-  readonly errno: string;
-
-  constructor(errno: string, message: string) {
-    super(message);
-    this.name = 'GuestDialError';
     this.errno = errno;
   }
 }

@@ -1,4 +1,4 @@
-import type { GuestConnection } from './guest-channel.ts';
+import type { GuestConnection } from './guest-connection.ts';
 
 /** Where to listen inside. `private`: the path's directory is made for it, is its user's alone, and goes with it. A port of 0 is any; an empty host all addresses. */
 export type ListenAddress = { path: string; private: boolean } | { host: string; port: number };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { SylphError, type CreateSpriteRequest, type ErrorCode } from '@sylph/model';
 import type { EngineOptions } from '../deps.ts';
-import type { SpriteLease, SpriteView } from '../service.ts';
+import type { SpriteLease } from '../service.ts';
+import type { SpriteView } from '../sprite-view.ts';
 import { assertClosed, assertConsistent, settled, timers } from './invariants.ts';
 import type { NullSessions } from './null-keeper.ts';
 import { World, type Daemon } from './world.ts';

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { pageBytes } from '@sylph/model/page';
 import { mappingOf } from '../procfs.ts';
+import { batchBytes } from './batch.ts';
 import { freeNow } from './free.ts';
-import { batchBytes } from './pages.ts';
 
 const entryBytes = 8;
 /** High halves of /proc/PID/pagemap entries (Documentation/admin-guide/mm/pagemap.rst): present or swapped, and file-backed or shared. */

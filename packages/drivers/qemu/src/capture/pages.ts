@@ -1,11 +1,10 @@
 import fs from 'node:fs';
 import { pageBytes } from '@sylph/model/page';
 import { runProgram } from '../supervise.ts';
+import { batchBytes } from './batch.ts';
 import { freeNow } from './free.ts';
 import type { GuestMemory } from './memory.ts';
 
-/** Bytes handled at once: large enough for the disk and the system call, small enough to stay in the cache of the CPU. */
-export const batchBytes = 1 << 20;
 const batchPages = batchBytes / pageBytes;
 /** Shorter runs of zeros are written: a hole of one page costs more (a split extent, a line to xfs_io) than the page. */
 const minHolePages = 4;

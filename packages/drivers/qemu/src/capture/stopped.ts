@@ -4,7 +4,8 @@ import { runFiles } from '../args.ts';
 import { cloneDisk, syncFile, takeDev, writeDev } from './files.ts';
 import type { CaptureJob, CapturedFiles } from './jobs.ts';
 import { GuestMemory } from './memory.ts';
-import { RamFile, batchBytes } from './pages.ts';
+import { batchBytes } from './batch.ts';
+import { RamFile } from './pages.ts';
 
 /** Copies a paused VM: disk by reflink, of RAM the pages it has of its own. Blocks its thread; throws on any failure. */
 export async function captureStopped(job: CaptureJob): Promise<CapturedFiles> {
