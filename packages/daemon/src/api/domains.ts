@@ -54,6 +54,7 @@ export const domainRoutes =
       schema: {
         operationId: 'listDomains',
         summary: 'List the domains of a sprite',
+        description: 'By name.',
         tags,
         params,
         response: { 200: domainList, ...errorResponses },
@@ -71,6 +72,7 @@ export const domainRoutes =
       schema: {
         operationId: 'removeDomain',
         summary: 'Take a domain from a sprite',
+        description: 'Requests for it are answered 404 from then on; another sprite may have it.',
         tags,
         params: z.object({ name: z.string(), domain: z.string() }),
         response: { 204: z.null().describe('Done'), ...errorResponses },

@@ -88,6 +88,7 @@ export const keptPolicyRoutes =
         schema: {
           operationId: `remove${title}Policy`,
           summary: `Remove the ${kind} policy of a sprite`,
+          description: 'It is as if none had been set.',
           tags,
           params,
           response: { 204: done, ...errorResponses },

@@ -71,6 +71,7 @@ export const networkPolicyRoutes =
       schema: {
         operationId: 'resetNetworkPolicy',
         summary: "Let the organization's policy hold for a sprite again",
+        description: 'It is in force when this is answered, as a policy that is set.',
         tags,
         params,
         response: { 204: done, ...errorResponses },
@@ -106,6 +107,7 @@ export const networkPolicyRoutes =
       schema: {
         operationId: 'getOrgNetworkPolicy',
         summary: 'Get what sprites without a policy of their own may reach',
+        description: 'No rules: the organization has no policy, and they reach the internet.',
         tags,
         response: { 200: networkPolicy, ...errorResponses },
       },
@@ -135,6 +137,7 @@ export const networkPolicyRoutes =
       schema: {
         operationId: 'resetOrgNetworkPolicy',
         summary: 'Let sprites without a policy of their own reach the internet',
+        description: 'It is in force when this is answered.',
         tags,
         response: { 204: done, ...errorResponses },
       },
@@ -150,6 +153,7 @@ export const networkPolicyRoutes =
       schema: {
         operationId: 'getNetworkDefaults',
         summary: 'The names that `{"include":"defaults"}` allows',
+        description: 'A list of this version of the server: code, packages and images of common developer tools.',
         tags,
         response: { 200: networkDefaults, ...errorResponses },
       },

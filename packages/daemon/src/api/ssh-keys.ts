@@ -22,6 +22,7 @@ export const sshKeyRoutes =
       schema: {
         operationId: 'listSshKeys',
         summary: 'List SSH keys, and how the SSH server shows itself',
+        description: 'By name. `server` has what a client needs to trust it without asking.',
         tags,
         response: { 200: sshKeyList, ...errorResponses },
       },
