@@ -184,6 +184,61 @@ test('the next daemon takes over what runs as it is, and sweeps the rest', async
   assert.deepEqual(await hostState(), untouched);
 });
 
+test('a running sprite is answered no question before its policy is in force again', async () => {
+  const first = networkOf({ slots: 1 });
+  await first.open();
+  world.names.set('web.example', { addresses: [internet.web4], ttlS: 60 });
+  const sprite = new TestSprite();
+  await plug(first, sprite);
+  await first.close({ vmsRemain: true });
+
+  sprite.rules = [{ domain: 'other.example', action: 'allow' }];
+  const second = networkOf({ slots: 1 });
+  await second.open();
+  // Whoever tells the policy is slow, each time, and the guest asks all the while.
+  const { policy } = sprite;
+  sprite.policy = async () => {
+    await sleep(500);
+    return policy();
+  };
+  let over = false;
+  const adopted = second.adopt(sprite, guest.pid).finally(() => (over = true));
+  const questions: Promise<unknown>[] = [];
+  while (!over) {
+    questions.push(assert.rejects(guest.party.resolve('web.example'), /ETIMEOUT|EREFUSED/));
+    await sleep(50);
+  }
+  await adopted;
+  await Promise.all(questions);
+  await assert.rejects(guest.party.resolve('web.example'), /EREFUSED/);
+  await guest.unplug();
+  await second.detach(sprite.spriteId);
+  await second.close({ vmsRemain: false });
+  assert.deepEqual(await hostState(), untouched);
+});
+
+test('what a network that was closed still had to remove is left to the next', async () => {
+  const first = networkOf({ lingerS: 0.2 });
+  await first.open();
+  const stays = new TestSprite();
+  await plug(first, stays);
+  const [sleeps, ends] = [new TestSprite(), new TestSprite()];
+  for (const sprite of [sleeps, ends]) await first.attach(sprite);
+  await first.detach(sleeps.spriteId, { sleeps: true });
+  await first.detach(ends.spriteId);
+  await first.close({ vmsRemain: true });
+  await sleep(600);
+
+  const second = networkOf();
+  await second.open();
+  await second.adopt(stays, guest.pid);
+  await second.sweep();
+  await guest.unplug();
+  await second.detach(stays.spriteId);
+  await second.close({ vmsRemain: false });
+  assert.deepEqual(await hostState(), untouched);
+});
+
 test('an adopted sprite of a network that knows no policies goes on without one, and is refused with one', async () => {
   const network = networkOf();
   await network.open();

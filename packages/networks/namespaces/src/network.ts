@@ -142,9 +142,11 @@ export class NamespaceNetwork implements HostNetwork {
     const slot = inherited.find((candidate) => candidate.name === name);
     if (slot) {
       const left = await readInheritance(slot.name);
-      const attachment = this.#moveIn(await Attachment.inherit(guest, slot, this.#deps(), left));
+      const attachment = await Attachment.inherit(guest, slot, this.#deps(), left);
       this.#attached.set(guest.spriteId, attachment);
+      // Its guest runs: no question is answered before the policy is in force.
       await attachment.enforce();
+      this.#moveIn(attachment);
     } else if (identity === (await namespaceIdentity('/proc/self/ns/net'))) {
       if ((await guest.policy()).rules.length > 0)
         throw new SylphError(
@@ -265,8 +267,10 @@ export class NamespaceNetwork implements HostNetwork {
   #remove(slot: Slot): void {
     this.#bySlotAddress.delete(slot.address4);
     this.#bySlotAddress.delete(slot.address6);
-    const removal = this.#open()
-      .slots.remove(slot)
+    // After closing: it is left to the next daemon, as others are.
+    if (!this.#opened) return;
+    const removal = this.#opened.slots
+      .remove(slot)
       .catch((error: unknown) => this.#options.onNotice(`slot ${slot.name} could not be removed`, error))
       .finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);
