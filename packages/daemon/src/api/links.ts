@@ -82,7 +82,7 @@ export const linkRoutes =
       schema: {
         operationId: 'revokeLink',
         summary: 'Revoke a preview link',
-        description: 'At once, also for browsers that have opened it.',
+        description: 'At once, also for browsers that have opened it; what they have open ends within 5 seconds.',
         tags,
         params: z.object({ name: z.string(), id: z.string() }),
         response: { 204: z.null().describe('Done'), ...errorResponses },
