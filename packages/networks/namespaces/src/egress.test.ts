@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { enterOwnNetwork } from '@sylph/testkit';
 import { networkOf, TestSprite } from './testing/fixture.ts';
@@ -129,6 +130,19 @@ test('DNS goes to the forwarder, from either address, over UDP and TCP, and nowh
     (await world.party.received()).filter((text) => !text.startsWith('ping ')),
     [],
   );
+});
+
+test('questions fill no connection table but that of their own slot', async () => {
+  const tracked = async (): Promise<number> =>
+    Number(await fs.readFile('/proc/sys/net/netfilter/nf_conntrack_count', 'utf8'));
+  world.names.set('example.com', { addresses: [internet.web4, internet.web6], ttlS: 60 });
+  await one.party.resolve('example.com');
+  const before = await tracked();
+  for (let round = 0; round < 20; round++) {
+    for (const server of ['10.0.0.2', '[fdf::2]']) await one.party.resolve('example.com', 'A', server);
+    await one.party.resolveOverTcp('example.com');
+  }
+  assert.ok((await tracked()) - before < 10, `${(await tracked()) - before} more`);
 });
 
 test('frames from other addresses than its own, and other protocols, go nowhere', async () => {

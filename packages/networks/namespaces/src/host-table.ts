@@ -23,6 +23,7 @@ export function parseForwardingComment(text: string): ForwardingBefore | undefin
 
 /**
  * Rules of the host, in a table of their own and of constant size: they know slots by the name of their links. Slots reach the forwarder, nothing else of this host, no other slot of any daemon, no special range.
+ * Questions to the forwarder are not tracked: a guest asks faster than the host's connection table, which is everybody's, forgets.
  * Where forwarding was off, nothing is forwarded but for slots. Replaced in one transaction.
  */
 export function hostTable(instance: Instance, rules: SlotRules, before: ForwardingBefore): string {
@@ -38,6 +39,16 @@ table inet ${name} {
   set special6 { type ipv6_addr; flags interval; elements = { ${specialNetworks.ipv6.join(', ')} } }
   set exempt4 { type ipv4_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv4)}}
   set exempt6 { type ipv6_addr; flags interval; auto-merge; ${elementsOf(rules.exempt.ipv6)}}
+  chain questions {
+    type filter hook prerouting priority raw; policy accept;
+    ${slots} ip daddr ${instance.forwarder4} meta l4proto { tcp, udp } th dport ${forwarderPort} notrack
+    ${slots} ip6 daddr ${instance.forwarder6} meta l4proto { tcp, udp } th dport ${forwarderPort} notrack
+  }
+  chain answers {
+    type filter hook output priority raw; policy accept;
+    oifname "${name}-*" ip saddr ${instance.forwarder4} meta l4proto { tcp, udp } th sport ${forwarderPort} notrack
+    oifname "${name}-*" ip6 saddr ${instance.forwarder6} meta l4proto { tcp, udp } th sport ${forwarderPort} notrack
+  }
   chain input {
     type filter hook input priority filter - 10; policy accept;
     ${slots} goto from_slots
