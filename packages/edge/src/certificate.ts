@@ -6,13 +6,13 @@ import type { Logger } from '@sylph/engine';
 /** How often the files are looked at: tools replace them in many ways, and links in between. */
 const lookMs = 5_000;
 
-/** Files of a certificate and its key, PEM. */
+/** Paths of a certificate and its key, PEM. */
 export interface TlsFiles {
   cert: string;
   key: string;
 }
 
-/** A certificate and its key, PEM. */
+/** A certificate and its key themselves, PEM. */
 export interface Pair {
   cert: string;
   key: string;

@@ -20,7 +20,7 @@ export class RemoteForwards {
   readonly #max: number;
   /** By what the client calls them; undefined: being started. */
   readonly #open = new Map<string, ForwardOut | undefined>();
-
+  /** Requests for any port so far, which have no name of their own while they start. */
   #started = 0;
 
   constructor(client: Connection, parts: ConnectionParts, { maxListeners }: { maxListeners: number }) {

@@ -55,8 +55,12 @@ export const customDomain = z
     'is a domain such as app.example.com, lower case',
   );
 
-/** `POST …/domains`, and what is listed. */
+/** `POST …/domains`. */
 export const domainRequest = z.strictObject({ domain: customDomain }).meta({ id: 'DomainRequest' });
+
+/** A domain that leads to a sprite. */
 export const spriteDomain = z.strictObject({ domain: z.string(), created_at: timestamp }).meta({ id: 'SpriteDomain' });
 export type SpriteDomain = z.output<typeof spriteDomain>;
+
+/** `GET …/domains`, by name. */
 export const domainList = z.strictObject({ domains: z.array(spriteDomain) }).meta({ id: 'DomainList' });

@@ -123,6 +123,8 @@ export const privilegesPolicy = z
   })
   .meta({ id: 'PrivilegesPolicy', examples: [{ profile: 'standard', devices: [], noNewPrivileges: false }] });
 export type PrivilegesPolicy = z.output<typeof privilegesPolicy>;
+
+/** The same with what it changes; a body may be an answer as it came. */
 export const privilegesPolicyAnswer = privilegesPolicy.extend({ effects }).meta({ id: 'PrivilegesPolicyAnswer' });
 
 /** `…/policy/resources`. Kept and shown; what bounds a sprite's memory is the size it was made with. */
@@ -134,4 +136,6 @@ export const resourcesPolicy = z
   })
   .meta({ id: 'ResourcesPolicy', examples: [{ memory: { limit_mb: 2048, autoscale: false } }] });
 export type ResourcesPolicy = z.output<typeof resourcesPolicy>;
+
+/** The same with what it changes; a body may be an answer as it came. */
 export const resourcesPolicyAnswer = resourcesPolicy.extend({ effects }).meta({ id: 'ResourcesPolicyAnswer' });

@@ -11,6 +11,7 @@ const plainUdpBytes = 512;
 
 /** Response codes, RFC 1035 section 4.1.1. */
 export const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
+/** Name of a response code. */
 export type Rcode = keyof typeof rcodes;
 
 /** The library has no names for these two, RFC 9460. */
