@@ -105,6 +105,19 @@ test('more addresses than there is room for push out the oldest', async () => {
   assert.equal(listed.match(/"77\./g)?.length, 4096);
 });
 
+test('an address that did not get into the slot is let through with the next answer', async () => {
+  const there = { ...slot };
+  const attachment = await Attachment.inherit(sprite, there, deps, undefined);
+  await change(attachment, [{ domain: 'web.example', action: 'allow' }]);
+  const web = { name: 'web.example', address: internet.web4, ttlS: 600 };
+  there.name = 'sylph9-9';
+  await assert.rejects(attachment.admit([web], attachment.policy), { code: 'internal' });
+  there.name = slot.name;
+  assert.equal(await guest.party.tries(internet.web4, ports.web), 'ECONNREFUSED');
+  await attachment.admit([web], attachment.policy);
+  assert.equal(await guest.party.tries(internet.web4, ports.web), 'reached');
+});
+
 test('rules that nft refuses change nothing, are told, and the next change is in force', async () => {
   const attachment = await Attachment.inherit(sprite, slot, deps, undefined);
   await change(attachment, [{ cidr: internet.web4, action: 'allow' }]);

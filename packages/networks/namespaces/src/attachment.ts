@@ -117,7 +117,13 @@ export class Attachment implements DnsClient {
       if (judgedBy !== this.#policy) return;
       const startedAt = performance.now();
       const { admitted, forgotten } = this.#known.add(waiting.answers, Date.now());
-      await nft(admissionRules(admitted, forgotten), this.slot.name);
+      try {
+        await nft(admissionRules(admitted, forgotten), this.slot.name);
+      } catch (error) {
+        // Nobody is told of them as reachable: the next answer tries again.
+        this.#known.forget(waiting.answers);
+        throw error;
+      }
       const endedAt = performance.now();
       this.#admission = { endedAt, tookMs: endedAt - startedAt };
     });

@@ -45,6 +45,11 @@ export class KnownAddresses {
     return { admitted, forgotten };
   }
 
+  /** Forgets answers that did not get into the slot. */
+  forget(answers: readonly AdmittedAddress[]): void {
+    for (const answer of answers) this.#known.delete(keyOf(answer));
+  }
+
   /** Under a changed policy: which addresses may still be spoken to, and which only by connections there are. Those of names it denies are forgotten. */
   judge(policy: CompiledPolicy, now: number): { admitted: Admission[]; grace: Admission[] } {
     const admitted: Admission[] = [];
