@@ -1,9 +1,9 @@
-import { placeOf } from '@sylph/edge';
 import { domainList, domainRequest, spriteDomain, SylphError } from '@sylph/model';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { errorResponses } from './error-answers.ts';
 import type { ApiParts } from './parts.ts';
+import { isServerName } from './server-names.ts';
 import { nameInPath } from './sprite-answer.ts';
 
 const tags = ['urls'];
@@ -33,8 +33,8 @@ export const domainRoutes =
       handler: async (request, reply) => {
         const { row } = await service.get(request.caller.org, nameInPath(request.params.name));
         const { domain } = request.body;
-        if (placeOf(domain, deps.domain).kind !== 'domain')
-          throw new SylphError('invalid_request', `${domain} belongs to the URLs of sprites`, {
+        if (isServerName(domain, deps))
+          throw new SylphError('invalid_request', `${domain} belongs to this server`, {
             hint: 'Use a domain of your own.',
           });
         const own = await edge.domains(row.id);
