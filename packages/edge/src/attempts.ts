@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { clientNetwork } from '@sylph/model';
 
 const windowMs = 60_000;
 /** Addresses counted at once; beyond, the window begins anew for all: what is guessed at is 256 random bits or costs a slow hash. */
@@ -18,12 +18,12 @@ export class Attempts {
   retryAfterS(address: string): number {
     this.#turn();
     const left = Math.ceil((this.#windowEnds - performance.now()) / 1000);
-    return (this.#wrong.get(networkOf(address)) ?? 0) >= this.#most ? Math.max(left, 1) : 0;
+    return (this.#wrong.get(clientNetwork(address)) ?? 0) >= this.#most ? Math.max(left, 1) : 0;
   }
 
   wrong(address: string): void {
     this.#turn();
-    const network = networkOf(address);
+    const network = clientNetwork(address);
     if (this.#wrong.size >= maxAddresses) this.#wrong.clear();
     this.#wrong.set(network, (this.#wrong.get(network) ?? 0) + 1);
   }
@@ -34,14 +34,4 @@ export class Attempts {
     this.#windowEnds = now + windowMs;
     this.#wrong.clear();
   }
-}
-
-/** One customer has 2^64 addresses of IPv6. */
-function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail = ''] = address.split('::', 2);
-  const groups = head.split(':').filter((group) => group !== '');
-  const rest = tail.split(':').filter((group) => group !== '');
-  const filled = [...groups, ...Array<string>(Math.max(0, 8 - groups.length - rest.length)).fill('0'), ...rest];
-  return filled.slice(0, 4).join(':');
 }

@@ -31,6 +31,8 @@ export async function startEdge(deps: EdgeDeps, at: EdgeAddress, tlsFiles?: TlsF
   const connections = new Connections({ ...defaultEdgeLimits, ...deps.limits }, deps.trusts ?? isLoopback);
   await using stack = new AsyncDisposableStack();
   const listener = tlsFiles === undefined ? plainListener(edge) : await tlsListener(edge, tlsFiles, deps, stack);
+  // Such as no descriptor left for a client: the listener goes on.
+  listener.on('error', (error) => deps.log.warn({ err: error }, 'a connection to the edge could not be taken'));
   listener.prependListener('connection', (socket: net.Socket) => connections.admit(socket));
   const address = await listen(listener, at);
   stack.defer(async () => {

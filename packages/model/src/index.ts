@@ -5,6 +5,7 @@ export * from './ids.ts';
 export * from './lifecycle.ts';
 export * from './snapshot.ts';
 export * from './special-networks.ts';
+export * from './client-network.ts';
 export * from './guest/control.ts';
 export * from './guest/process.ts';
 export * from './guest/frames.ts';

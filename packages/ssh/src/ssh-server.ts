@@ -1,4 +1,5 @@
 import net from 'node:net';
+import { clientNetwork } from '@sylph/model';
 import type { ClientInfo, Connection } from 'ssh2';
 import { algorithms } from './algorithms.ts';
 import { ClientConnection } from './connection.ts';
@@ -87,7 +88,10 @@ export class SshServer implements AsyncDisposable {
   #take(socket: net.Socket): void {
     const { limits, ready } = this.#deps;
     const { remoteAddress: address = '', remotePort = 0 } = socket;
-    const ofAddress = [...this.#newcomers.values()].filter((one) => one.remoteAddress === address).length;
+    const network = clientNetwork(address);
+    const ofAddress = [...this.#newcomers.values()].filter(
+      (one) => clientNetwork(one.remoteAddress ?? '') === network,
+    ).length;
     const crowded =
       this.#newcomers.size >= limits.maxUnauthenticated || ofAddress >= limits.maxUnauthenticatedPerAddress;
     if (crowded || !ready() || this.#closing !== undefined) return void socket.destroy();

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Repository, SpriteService } from '@sylph/engine';
+import { SylphError } from '@sylph/model';
 import { defaultSshLimits, openHostKey, SshServer, type SshDeps } from '@sylph/ssh';
 import type { Logger } from 'pino';
 import { commandBase } from '../api/exec-request.ts';
@@ -35,7 +36,12 @@ export async function startSsh(config: Config, sources: SshSources): Promise<Run
   if (config['ssh-listen'] === 'none') return undefined;
   const hostKey = await openHostKey(path.join(config['data-dir'], 'ssh_host_ed25519_key'));
   const at = parseListen(config['ssh-listen']);
-  const server = await SshServer.listen(sshDeps(sources), hostKey, at);
+  const server = await SshServer.listen(sshDeps(sources), hostKey, at).catch((error: unknown) => {
+    throw new SylphError('host_unfit', `SSH cannot be served at ${config['ssh-listen']}: ${(error as Error).message}`, {
+      hint: 'Change ssh-listen: another address, or none.',
+      cause: error,
+    });
+  });
   const { host } = at;
   const listen = `${host.includes(':') ? `[${host}]` : host}:${server.port}`;
   sources.log.info({ listen, fingerprint: hostKey.fingerprint }, 'SSH listens');
