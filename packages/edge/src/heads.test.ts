@@ -106,7 +106,7 @@ describe('the head a guest gets', () => {
     ]);
   });
 
-  it('appends to what was forwarded, and leaves the scheme as it came', () => {
+  it('appends to what was forwarded, and believes a proxy of this host about the scheme', () => {
     const raw = [
       'X-Forwarded-For',
       '1.1.1.1',
@@ -122,7 +122,7 @@ describe('the head a guest gets', () => {
       facts.host,
       ...said({
         'X-Forwarded-For': '1.1.1.1, 2.2.2.2, 192.0.2.1',
-        'X-Forwarded-Proto': 'https',
+        'X-Forwarded-Proto': 'http',
         Via: '1.0 other, 1.1 sylph',
       }),
     ]);

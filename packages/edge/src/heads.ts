@@ -78,7 +78,7 @@ export function requestHeaders(raw: RawHeaders, facts: RequestFacts): RawHeaders
   const forwardedFor = [...(seen['x-forwarded-for'] ?? []), ...(facts.proxied ? [] : [facts.clientAddress])];
   out.push('X-Forwarded-For', forwardedFor.join(', '));
   out.push('X-Forwarded-Host', facts.host);
-  out.push('X-Forwarded-Proto', seen['x-forwarded-proto']?.join(', ') ?? facts.scheme);
+  out.push('X-Forwarded-Proto', (facts.proxied ? seen['x-forwarded-proto']?.join(', ') : undefined) ?? facts.scheme);
   out.push('Via', [...(seen['via'] ?? []), `${facts.httpVersion} sylph`].join(', '));
   if (facts.body === 'chunked') out.push('Transfer-Encoding', 'chunked');
   else if (facts.body !== undefined) out.push('Content-Length', facts.body);

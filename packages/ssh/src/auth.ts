@@ -80,6 +80,8 @@ export class Authenticator {
     // Signatures over SHA-1.
     if (context.key.algo === 'ssh-rsa') return undefined;
     const rows = await repository.sshKeys.sshKeysByFingerprint(fingerprintOf(context.key.data));
+    // Keys are no secrets: another organization may have put this one among its own, to have its owner enter a sprite of theirs. With several NAME.ORG is asked for.
+    if (wanted.slug === undefined && rows.length > 1) return undefined;
     const found: Entry[] = [];
     for (const row of rows) {
       const org = await repository.org(row.orgId);
@@ -87,9 +89,8 @@ export class Authenticator {
       const sprite = await this.#sprite(org, wanted.name);
       if (sprite !== undefined) found.push({ org, sprite, credential: { kind: 'key', id: row.id } });
     }
-    // Of a name that several organizations of a person have, nobody knows which is meant: NAME.ORG tells.
     const [entry] = found;
-    if (entry === undefined || found.length > 1) return undefined;
+    if (entry === undefined) return undefined;
     if (context.signature === undefined || context.blob === undefined) return 'offer';
     const { signature, blob, hashAlgo } = context;
     if (parsed(context.key.data)?.verify(blob, signature, hashAlgo) !== true) {

@@ -16,9 +16,21 @@ export interface HostKey {
 export async function openHostKey(file: string): Promise<HostKey> {
   const text = await read(file);
   if (text !== undefined) return hostKeyOf(text, file);
-  const { private: fresh } = utils.generateKeyPairSync('ed25519', { comment: 'sylph' });
+  const fresh = generateKey();
   await writeDurably(file, fresh);
   return hostKeyOf(fresh, file);
+}
+
+/** Attempts at a key: all in vain happens once in 10^24 times. */
+const attempts = 10;
+
+/** A new key that can be read back: of those the library makes, some four of a thousand cannot. */
+export function generateKey(): string {
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    const { private: text } = utils.generateKeyPairSync('ed25519', { comment: 'sylph' });
+    if (!(utils.parseKey(text) instanceof Error)) return text;
+  }
+  throw new SylphError('internal', `no host key could be made in ${attempts} attempts`);
 }
 
 async function read(file: string): Promise<string | undefined> {

@@ -84,13 +84,17 @@ describe('entering by SSH', () => {
     assert.deepEqual([...new Set(failures)], ['All configured authentication methods failed']);
   });
 
-  test('a name that two organizations of a person have has to be said whole', async () => {
+  test('with a key that two organizations have, the name has to be said whole', async () => {
     const other = await world.repository.ensureOrg('other');
     await world.service.create(other, { name: 'twice' });
+    await world.service.create(other, { name: 'theirs' });
     await world.service.create(world.org, { name: 'twice' });
-    await registerKey(world.repository, other, join(world.dir, 'id.pub'));
-    assert.equal((await world.ssh(['true'], { user: 'twice' })).code, 255);
+    const key = await registerKey(world.repository, other, join(world.dir, 'id.pub'));
+    for (const user of ['twice', 'theirs', 'one']) assert.equal((await world.ssh(['true'], { user })).code, 255, user);
     assert.equal((await world.ssh(['true'], { user: 'twice.other' })).code, 0);
+    assert.equal((await world.ssh(['true'], { user: `one.${world.org.slug}` })).code, 0);
+    await world.repository.sshKeys.removeSshKey(other.id, key);
+    assert.equal((await world.ssh(['true'], { user: 'one' })).code, 0);
   });
 
   test('a token is a password, asked for either way, and wrong ones are soon no longer looked at', async () => {
